@@ -1,0 +1,92 @@
+"""The `commensal` command. Packages add their verbs by entry point; none is imported before use."""
+
+import sys
+from importlib.metadata import EntryPoint, entry_points, version
+from typing import Any
+
+import click
+
+from policies.errors import Error
+
+_SUMMARIES = {
+    "audit": "Verify and read a participant's log, offline.",
+    "coordinator": "The health data access body: permits, jobs, releases.",
+    "demo": "Four hospitals, one job, on this machine: the whole story.",
+    "node": "A hospital's node: enrol, run, look at the budget.",
+}
+
+
+class LazyCommands(click.Group):
+    """Subcommands by entry point (group `commensal.commands`)."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        """All installed verbs."""
+        del ctx
+        return sorted(_installed())
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        """Import a verb's package; a missing extra becomes a remedy."""
+        del ctx
+        found = _installed().get(cmd_name)
+        if found is None:
+            return None
+        try:
+            command: click.Command = found.load()
+        except ModuleNotFoundError as error:
+            raise click.ClickException(
+                f"`commensal {cmd_name}` needs the package {error.name}. "
+                f"Install it with: pip install 'commensal[{_extra(cmd_name)}]'"
+            ) from error
+        return command
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        """List the verbs without importing them."""
+        rows = [(name, _SUMMARIES.get(name, "")) for name in self.list_commands(ctx)]
+        with formatter.section("Commands"):
+            formatter.write_dl(rows)
+
+
+def _installed() -> dict[str, EntryPoint]:
+    return {point.name: point for point in entry_points(group="commensal.commands")}
+
+
+def _extra(command: str) -> str:
+    return command if command in {"node", "coordinator", "demo"} else "demo"
+
+
+def _print_version(ctx: click.Context, _param: click.Parameter, value: Any) -> None:
+    if value and not ctx.resilient_parsing:
+        click.echo(f"commensal {version('commensal')}")
+        ctx.exit()
+
+
+@click.group(cls=LazyCommands, context_settings={"help_option_names": ["-h", "--help"]})
+@click.option(
+    "--version", is_flag=True, is_eager=True, expose_value=False, callback=_print_version,
+    help="Print the version.",
+)  # fmt: skip
+def commensal() -> None:
+    """Compute on health records that never leave their hospital.
+
+    A permit goes in, a decision is taken at the hospital, a protected number comes out, and a
+    log proves it.
+    """
+
+
+def main() -> None:
+    """Run the command; every error of ours is one line with a remedy, never a traceback."""
+    try:
+        sys.exit(commensal.main(standalone_mode=False) or 0)
+    except click.exceptions.Exit as stop:
+        sys.exit(stop.exit_code)
+    except click.Abort:
+        click.echo("stopped", err=True)
+        sys.exit(130)
+    except click.ClickException as error:
+        error.show()
+        sys.exit(error.exit_code)
+    except Error as error:
+        click.echo(f"commensal: {error.diagnostics()} [{error.code}]", err=True)
+        sys.exit(1)
+    except BrokenPipeError:
+        sys.exit(141)

@@ -1,0 +1,146 @@
+"""The coordinator's small certificate authority, and the TLS certificate that it issues itself.
+
+Nodes pin the authority's fingerprint from their invitation; they never ask the web's authorities.
+ECDSA P-256 throughout, because hardware modules and browsers speak it.
+"""
+
+import ipaddress
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
+
+from connector.errors import LocalError
+from connector.identity.keys import read_secret, write_secret
+
+AUTHORITY_DAYS = 3650
+SERVER_DAYS = 30
+_CURVE = ec.SECP256R1()
+
+
+def create_authority(directory: Path, name: str, now: datetime) -> None:
+    """Write `ca.key` (owner only) and `ca.pem` into `directory`."""
+    key = ec.generate_private_key(_CURVE)
+    subject = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, f"{name} authority")])
+    certificate = (
+        _builder(subject, subject, key.public_key(), now, AUTHORITY_DAYS)
+        .add_extension(x509.BasicConstraints(ca=True, path_length=0), critical=True)
+        .add_extension(_key_usage(signs_certificates=True), critical=True)
+        .add_extension(x509.SubjectKeyIdentifier.from_public_key(key.public_key()), critical=False)
+        .sign(key, hashes.SHA256())
+    )
+    write_secret(directory / "ca.key", _private_pem(key))
+    (directory / "ca.pem").write_bytes(certificate.public_bytes(serialization.Encoding.PEM))
+
+
+def renew_server_certificate(directory: Path, host: str, now: datetime) -> None:
+    """Issue `server.pem` and `server.key` for `host`, unless two thirds of their life are left.
+
+    Raises `LocalError` (AUTHORITY_EXPIRED) when the authority itself has expired.
+    """
+    current = directory / "server.pem"
+    if current.exists() and _still_good(
+        x509.load_pem_x509_certificate(current.read_bytes()), host, now
+    ):
+        return
+    authority = x509.load_pem_x509_certificate((directory / "ca.pem").read_bytes())
+    if authority.not_valid_after_utc <= now:
+        raise LocalError(
+            "AUTHORITY_EXPIRED",
+            f"the certificate authority in {directory} expired on {authority.not_valid_after_utc:%Y-%m-%d}",
+            "Create a new coordinator directory and enrol the hospitals again",
+        )
+    authority_key = load_private_key(directory / "ca.key")
+    key = ec.generate_private_key(_CURVE)
+    certificate = (
+        _builder(
+            x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, host)]),
+            authority.subject, key.public_key(), now, SERVER_DAYS,
+        )
+        .add_extension(x509.SubjectAlternativeName([_alternative_name(host)]), critical=False)
+        .add_extension(x509.BasicConstraints(ca=False, path_length=None), critical=True)
+        .add_extension(_key_usage(signs_certificates=False), critical=True)
+        .add_extension(x509.ExtendedKeyUsage([ExtendedKeyUsageOID.SERVER_AUTH]), critical=False)
+        .add_extension(
+            x509.AuthorityKeyIdentifier.from_issuer_public_key(authority_key.public_key()),
+            critical=False,
+        )
+        .sign(authority_key, hashes.SHA256())
+    )  # fmt: skip
+    for name in ("server.key", "server.pem"):
+        (directory / name).unlink(missing_ok=True)
+    write_secret(directory / "server.key", _private_pem(key))
+    current.write_bytes(certificate.public_bytes(serialization.Encoding.PEM))
+
+
+def fingerprint(certificate_pem: bytes) -> str:
+    """SHA-256 of a certificate's DER form, in hexadecimal. Raises `ValueError` if it is none."""
+    return x509.load_pem_x509_certificate(certificate_pem).fingerprint(hashes.SHA256()).hex()
+
+
+def create_private_key(path: Path) -> ec.EllipticCurvePrivateKey:
+    """A fresh P-256 key, written for its owner only."""
+    key = ec.generate_private_key(_CURVE)
+    write_secret(path, _private_pem(key))
+    return key
+
+
+def load_private_key(path: Path) -> ec.EllipticCurvePrivateKey:
+    """Read an elliptic-curve key file, refusing one that others could have read."""
+    try:
+        key = serialization.load_pem_private_key(read_secret(path), password=None)
+    except ValueError as error:
+        raise LocalError(
+            "KEY_MALFORMED", f"{path} is not a private key", "Restore it from a backup"
+        ) from error
+    if not isinstance(key, ec.EllipticCurvePrivateKey):
+        raise LocalError(
+            "KEY_MALFORMED", f"{path} is not an elliptic-curve key", "Restore it from a backup"
+        )
+    return key
+
+
+def _still_good(certificate: x509.Certificate, host: str, now: datetime) -> bool:
+    names = certificate.extensions.get_extension_for_class(x509.SubjectAlternativeName).value
+    left = certificate.not_valid_after_utc - now
+    return _alternative_name(host) in names and left > timedelta(days=SERVER_DAYS) / 3
+
+
+def _builder(
+    subject: x509.Name, issuer: x509.Name, key: ec.EllipticCurvePublicKey, now: datetime, days: int
+) -> x509.CertificateBuilder:
+    return (
+        x509.CertificateBuilder()
+        .subject_name(subject)
+        .issuer_name(issuer)
+        .public_key(key)
+        .serial_number(x509.random_serial_number())
+        .not_valid_before(now.astimezone(UTC) - timedelta(minutes=5))  # clocks differ a little
+        .not_valid_after(now.astimezone(UTC) + timedelta(days=days))
+    )
+
+
+def _key_usage(*, signs_certificates: bool) -> x509.KeyUsage:
+    return x509.KeyUsage(
+        digital_signature=not signs_certificates, key_cert_sign=signs_certificates,
+        crl_sign=signs_certificates, content_commitment=False, key_encipherment=False,
+        data_encipherment=False, key_agreement=False, encipher_only=False, decipher_only=False,
+    )  # fmt: skip
+
+
+def _alternative_name(host: str) -> x509.GeneralName:
+    try:
+        return x509.IPAddress(ipaddress.ip_address(host))
+    except ValueError:
+        return x509.DNSName(host)
+
+
+def _private_pem(key: ec.EllipticCurvePrivateKey) -> bytes:
+    return key.private_bytes(
+        serialization.Encoding.PEM,
+        serialization.PrivateFormat.PKCS8,
+        serialization.NoEncryption(),
+    )

@@ -1,0 +1,163 @@
+"""Ed25519 keys in the C2SP signed-note encoding, and the files that hold them.
+
+One key signs a participant's documents, messages and log checkpoints. The public form is the
+`vkey` of c2sp.org/signed-note v1.0.0: `<name>+<hex8 key id>+<base64(0x01 || public key)>`, where
+key id = SHA-256(name || 0x0A || 0x01 || public key)[:4]. The private form is the `skey` of
+golang.org/x/mod/sumdb/note: `PRIVATE+KEY+<name>+<hex8>+<base64(0x01 || seed)>`.
+"""
+
+import hashlib
+import os
+import re
+import stat
+from dataclasses import dataclass
+from pathlib import Path
+
+from cryptography.exceptions import InvalidSignature
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey, Ed25519PublicKey
+
+from connector.errors import LocalError, RemoteError
+from connector.identity.encoding import decode_base64, encode_base64
+
+_ALGORITHM_ED25519 = b"\x01"
+_NAME = re.compile(r"[a-z0-9][a-z0-9.-]{0,62}\Z", re.ASCII)
+
+
+def check_name(name: str) -> str:
+    """Return a participant's name if it is one: lower case letters, digits, dots, dashes."""
+    if not _NAME.match(name):
+        raise LocalError(
+            "NAME_INVALID",
+            f"{name!r} is not a participant name",
+            "Use up to 63 lower case letters, digits, dots and dashes",
+        )
+    return name
+
+
+@dataclass(frozen=True)
+class VerifyKey:
+    """A participant's public key. `key_id` is the 4-byte hint of the signed-note format."""
+
+    name: str
+    public_bytes: bytes
+
+    @property
+    def key_id(self) -> bytes:
+        """First four bytes of SHA-256 over name, newline, algorithm and key (signed-note v1)."""
+        material = self.name.encode() + b"\n" + _ALGORITHM_ED25519 + self.public_bytes
+        return hashlib.sha256(material).digest()[:4]
+
+    @property
+    def vkey(self) -> str:
+        """The one-line public form."""
+        return f"{self.name}+{self.key_id.hex()}+{encode_base64(_ALGORITHM_ED25519 + self.public_bytes)}"
+
+    @classmethod
+    def parse(cls, text: str) -> "VerifyKey":
+        """Parse a vkey strictly; any altered byte fails. Raises `RemoteError` (KEY_MALFORMED)."""
+        name, _, rest = text.partition("+")
+        key_id, _, encoded = rest.partition("+")
+        try:
+            material = decode_base64(encoded)
+        except ValueError:
+            material = b""
+        key = cls(name, material[1:])
+        if (
+            len(material) != 33
+            or material[:1] != _ALGORITHM_ED25519
+            or not _NAME.match(name)
+            or key.key_id.hex() != key_id
+        ):
+            raise RemoteError("KEY_MALFORMED", "a public key is not a valid Ed25519 vkey")
+        return key
+
+    def verify(self, signature: bytes, message: bytes) -> bool:
+        """Whether `signature` (64 bytes) is this key's over `message`."""
+        try:
+            Ed25519PublicKey.from_public_bytes(self.public_bytes).verify(signature, message)
+        except (InvalidSignature, ValueError):
+            return False
+        return True
+
+
+class SigningKey:
+    """A participant's private Ed25519 key. Never printed, logged or passed in `argv`."""
+
+    def __init__(self, name: str, seed: bytes) -> None:
+        self._private = Ed25519PrivateKey.from_private_bytes(seed)
+        self._seed = seed
+        self.verify_key = VerifyKey(check_name(name), self._private.public_key().public_bytes_raw())
+
+    @property
+    def name(self) -> str:
+        """The participant that this key speaks for."""
+        return self.verify_key.name
+
+    @classmethod
+    def generate(cls, name: str) -> "SigningKey":
+        """A fresh key from the operating system's randomness."""
+        return cls(name, os.urandom(32))
+
+    def sign(self, message: bytes) -> bytes:
+        """A 64-byte Ed25519 signature (RFC 8032)."""
+        return self._private.sign(message)
+
+    def save(self, path: Path) -> None:
+        """Write the key file, readable by its owner only; refuses to overwrite one."""
+        encoded = encode_base64(_ALGORITHM_ED25519 + self._seed)
+        line = f"PRIVATE+KEY+{self.name}+{self.verify_key.key_id.hex()}+{encoded}\n"
+        write_secret(path, line.encode())
+
+    @classmethod
+    def load(cls, path: Path) -> "SigningKey":
+        """Read a key file. Raises `LocalError`: KEY_MISSING, KEY_EXPOSED or KEY_MALFORMED."""
+        parts = read_secret(path).decode("ascii", "replace").strip().split("+", 4)
+        try:
+            material = decode_base64(parts[4])
+            key = cls(parts[2], material[1:])
+            valid = parts[:2] == ["PRIVATE", "KEY"] and key.verify_key.key_id.hex() == parts[3]
+        except (ValueError, IndexError, LocalError):
+            valid = False
+        if not valid:
+            raise LocalError(
+                "KEY_MALFORMED",
+                f"{path} is not a signing key",
+                "Restore it from a backup, or enrol again",
+            )
+        return key
+
+
+def write_secret(path: Path, content: bytes) -> None:
+    """Create a file that only its owner can read; an existing one is an error, not overwritten."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    try:
+        descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+    except FileExistsError as error:
+        raise LocalError(
+            "KEY_EXISTS", f"{path} already exists", "Move it away first; it is not overwritten"
+        ) from error
+    with os.fdopen(descriptor, "wb") as file:
+        file.write(content)
+        file.flush()
+        os.fsync(file.fileno())
+
+
+def read_secret(path: Path) -> bytes:
+    """Read a private file, refusing one that others could have read (threat: a leaked key)."""
+    try:
+        with path.open("rb") as file:
+            mode = os.fstat(file.fileno()).st_mode
+            content = file.read(1 << 16)
+    except OSError as error:
+        raise LocalError(
+            "KEY_MISSING",
+            f"cannot read the key file {path} ({error.strerror})",
+            "Check the path and its owner",
+        ) from error
+    if stat.S_IMODE(mode) & 0o077:
+        raise LocalError(
+            "KEY_EXPOSED",
+            f"the key file {path} can be read by others (mode {stat.S_IMODE(mode):04o})",
+            f"If nobody has copied it: chmod 600 {path}; otherwise enrol again with a new key",
+        )
+    return content

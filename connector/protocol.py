@@ -1,0 +1,64 @@
+"""The bodies of the messages between coordinator and node, strictly parsed.
+
+describe  {}                                what do you offer?
+start     StartJob                          will you take part?
+step      TakeStep + the task's arrays      one task of one round
+end       EndJob                            no further rounds
+reply     {in_reply_to, status, ...}        ok | refused | failed, codes only
+"""
+
+from typing import Annotated, Any, Self
+
+from pydantic import Field, ValidationError
+
+from connector.errors import RemoteError
+from policies.document import Document, first_problem
+from policies.permit import Name
+
+_Text = Annotated[str, Field(min_length=2, max_length=1 << 17)]
+
+
+class Body(Document):
+    """A message's body; unknown fields are refused."""
+
+    @classmethod
+    def parse(cls, body: dict[str, Any]) -> Self:
+        """Raises `RemoteError` (MESSAGE_MALFORMED)."""
+        try:
+            return cls.model_validate(body)
+        except ValidationError as error:
+            raise RemoteError(
+                "MESSAGE_MALFORMED", f"a message's body is not valid: {first_problem(error)}"
+            ) from error
+
+
+class StartJob(Body):
+    """A signed permit and the specification that it is for (canonical JSON)."""
+
+    permit: _Text
+    specification: _Text
+
+
+class TakeStep(Body):
+    """One step of an admitted job; its arguments are those of the specification."""
+
+    job: Name
+    round: Annotated[int, Field(ge=1, le=1000)]
+    task: Name
+
+
+class EndJob(Body):
+    """The job is over; its unused plan no longer counts."""
+
+    job: Name
+    reason: Name
+
+
+class Reply(Body):
+    """A node's answer. `code` and `rules` are fixed codes."""
+
+    in_reply_to: Name
+    status: Annotated[str, Field(pattern="^(ok|refused|failed)$")]
+    code: str = ""
+    rules: tuple[Name, ...] = ()
+    offers: tuple[dict[str, Any], ...] = ()

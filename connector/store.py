@@ -1,0 +1,171 @@
+"""State in tables: SQLite by default (WAL, full sync), PostgreSQL by URL, one code for both.
+
+What must be provable stands in the audit log; these tables are what a program needs to go on.
+"""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import UTC, datetime
+from typing import Any
+
+from sqlalchemy import (
+    JSON,
+    DateTime,
+    Engine,
+    ForeignKey,
+    Integer,
+    String,
+    Text,
+    TypeDecorator,
+    create_engine,
+    event,
+)
+from sqlalchemy.engine import Dialect
+from sqlalchemy.exc import SQLAlchemyError
+from sqlalchemy.orm import DeclarativeBase, Mapped, Session, mapped_column
+
+from connector.errors import LocalError
+
+
+class UtcDateTime(TypeDecorator[datetime]):
+    """An aware time in UTC; SQLite forgets time zones, so they are put back when read."""
+
+    impl = DateTime(timezone=True)
+    cache_ok = True
+
+    def process_bind_param(self, value: datetime | None, dialect: Dialect) -> datetime | None:
+        """Refuse naive times, store UTC."""
+        del dialect
+        if value is None:
+            return None
+        if value.tzinfo is None:
+            raise ValueError("times are stored with their zone")
+        return value.astimezone(UTC)
+
+    def process_result_value(self, value: datetime | None, dialect: Dialect) -> datetime | None:
+        """Aware UTC."""
+        del dialect
+        if value is None:
+            return None
+        return value.replace(tzinfo=UTC) if value.tzinfo is None else value.astimezone(UTC)
+
+
+class Base(DeclarativeBase):
+    """All tables."""
+
+
+class Participant(Base):
+    """An enrolled hospital: its public keys and the offers that it last described."""
+
+    __tablename__ = "participants"
+
+    name: Mapped[str] = mapped_column(String(63), primary_key=True)
+    signing_key: Mapped[str] = mapped_column(Text)
+    fleet_key: Mapped[str] = mapped_column(Text)
+    enrolled_at: Mapped[datetime] = mapped_column(UtcDateTime)
+    not_after: Mapped[datetime] = mapped_column(UtcDateTime)
+    last_seen: Mapped[datetime | None] = mapped_column(UtcDateTime, default=None)
+    offers: Mapped[list[dict[str, Any]]] = mapped_column(JSON, default=list)
+
+
+class InvitationRow(Base):
+    """A one-time token, by its digest."""
+
+    __tablename__ = "invitations"
+
+    token_digest: Mapped[str] = mapped_column(String(64), primary_key=True)
+    participant: Mapped[str] = mapped_column(String(63))
+    expires_at: Mapped[datetime] = mapped_column(UtcDateTime)
+    used_at: Mapped[datetime | None] = mapped_column(UtcDateTime, default=None)
+
+
+class PermitRow(Base):
+    """An issued permit in its signed form."""
+
+    __tablename__ = "permits"
+
+    id: Mapped[str] = mapped_column(String(120), primary_key=True)
+    digest: Mapped[str] = mapped_column(String(80), unique=True)
+    document: Mapped[str] = mapped_column(Text)
+    issued_at: Mapped[datetime] = mapped_column(UtcDateTime)
+    logged: Mapped[bool] = mapped_column(default=False)
+
+
+class JobRow(Base):
+    """A job and its state (see `coordinator.jobs.states`)."""
+
+    __tablename__ = "jobs"
+
+    id: Mapped[str] = mapped_column(String(120), primary_key=True)
+    digest: Mapped[str] = mapped_column(String(80), unique=True)
+    permit_id: Mapped[str] = mapped_column(ForeignKey("permits.id"))
+    specification: Mapped[str] = mapped_column(Text)
+    state: Mapped[str] = mapped_column(String(20), index=True)
+    reason: Mapped[str] = mapped_column(String(120), default="")
+    submitted_at: Mapped[datetime] = mapped_column(UtcDateTime)
+
+
+class JobEvent(Base):
+    """What happened in a job, in order; people watch this."""
+
+    __tablename__ = "job_events"
+
+    sequence: Mapped[int] = mapped_column(Integer, primary_key=True, autoincrement=True)
+    job_id: Mapped[str] = mapped_column(ForeignKey("jobs.id"), index=True)
+    time: Mapped[datetime] = mapped_column(UtcDateTime)
+    kind: Mapped[str] = mapped_column(String(40))
+    body: Mapped[dict[str, Any]] = mapped_column(JSON)
+
+
+class ReleaseRow(Base):
+    """A result: held until a person has reviewed it (Art. 73(2)), then approved."""
+
+    __tablename__ = "releases"
+
+    job_id: Mapped[str] = mapped_column(ForeignKey("jobs.id"), primary_key=True)
+    job_digest: Mapped[str] = mapped_column(String(80))
+    state: Mapped[str] = mapped_column(String(20))
+    subject_digest: Mapped[str] = mapped_column(String(80))
+    label: Mapped[str] = mapped_column(Text)
+    reviewer: Mapped[str] = mapped_column(String(120), default="")
+    logged: Mapped[bool] = mapped_column(default=True)
+    made_at: Mapped[datetime] = mapped_column(UtcDateTime)
+
+
+class Store:
+    """One database. Sessions are short; each `begin` is one transaction."""
+
+    def __init__(self, url: str) -> None:
+        self._engine = _engine(url)
+        try:
+            Base.metadata.create_all(self._engine)
+        except SQLAlchemyError as error:
+            raise LocalError(
+                "STORE_UNREACHABLE",
+                f"cannot open the database ({type(error).__name__})",
+                "Check `database` in the configuration, and that the server runs",
+            ) from error
+
+    @contextmanager
+    def begin(self) -> Iterator[Session]:
+        """A transaction: committed at the end of the block, rolled back by an exception."""
+        with Session(self._engine, expire_on_commit=False) as session, session.begin():
+            yield session
+
+    def close(self) -> None:
+        """Release the connections."""
+        self._engine.dispose()
+
+
+def _engine(url: str) -> Engine:
+    engine = create_engine(url, pool_pre_ping=True)
+    if engine.dialect.name == "sqlite":
+        event.listen(engine, "connect", _configure_sqlite)
+    return engine
+
+
+def _configure_sqlite(connection: Any, _record: Any) -> None:
+    cursor = connection.cursor()
+    for pragma in ("journal_mode=WAL", "synchronous=FULL", "foreign_keys=ON", "busy_timeout=10000"):
+        cursor.execute(f"PRAGMA {pragma}")
+    cursor.close()

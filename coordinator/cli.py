@@ -1,0 +1,171 @@
+"""`commensal coordinator`: what the health data access body types."""
+
+from pathlib import Path
+
+import click
+
+_DIRECTORY = click.Path(file_okay=False, path_type=Path)
+_FILE = click.Path(dir_okay=False, path_type=Path)
+
+
+@click.group()
+def coordinator() -> None:
+    """The health data access body's side: permits, jobs, aggregation, releases."""
+
+
+@coordinator.command()
+@click.argument("directory", type=_DIRECTORY)
+@click.option("--name", required=True, help="The body's name, e.g. hdab-se.")
+@click.option("--host", default="127.0.0.1", show_default=True, help="Address to listen on.")
+@click.option("--port", default=8700, show_default=True, help="Port; 0 lets the system choose.")
+def init(directory: Path, name: str, host: str, port: int) -> None:
+    """Create a coordinator in DIRECTORY: keys, certificate authority, configuration."""
+    from coordinator.office import create  # noqa: PLC0415 - imported by the verb that needs it
+
+    paths = create(directory, name, host, port)
+    click.echo(f"created {paths.root}; start it with: commensal coordinator run {directory}")
+
+
+@coordinator.command()
+@click.argument("directory", type=_DIRECTORY)
+def run(directory: Path) -> None:
+    """Run the coordinator until it is stopped."""
+    import asyncio  # noqa: PLC0415 - as above
+    import signal  # noqa: PLC0415 - as above
+
+    from coordinator.office import Office  # noqa: PLC0415 - as above
+    from coordinator.service import Service  # noqa: PLC0415 - as above
+
+    async def serve() -> None:
+        service = Service(Office.open(directory), click.echo)
+        loop = asyncio.get_running_loop()
+        for number in (signal.SIGTERM, signal.SIGINT):
+            loop.add_signal_handler(number, service.stop)
+        await service.run()
+
+    asyncio.run(serve())
+
+
+@coordinator.command()
+@click.argument("directory", type=_DIRECTORY)
+@click.argument("hospital")
+def invite(directory: Path, hospital: str) -> None:
+    """Print a one-time invitation for HOSPITAL. Send it by a second channel; it is a secret."""
+    click.echo(_office(directory).invite(hospital).as_line())
+
+
+@coordinator.command()
+@click.argument("directory", type=_DIRECTORY)
+def catalogue(directory: Path) -> None:
+    """What the hospitals offer."""
+    from rich.console import Console  # noqa: PLC0415 - as above
+
+    from coordinator.views import offers_table  # noqa: PLC0415 - as above
+
+    Console().print(offers_table(_office(directory).participants()))
+
+
+@coordinator.command()
+@click.argument("directory", type=_DIRECTORY)
+@click.argument("file", type=_FILE)
+def permit(directory: Path, file: Path) -> None:
+    """Sign and issue the data permit that FILE (TOML) describes."""
+    from coordinator.permits import parse  # noqa: PLC0415 - as above
+
+    office = _office(directory)
+    granted = parse(_read(file), str(file), office.key.name)
+    office.issue_permit(granted)
+    click.echo(f"issued permit {granted.id} ({granted.digest})")
+
+
+@coordinator.command()
+@click.argument("directory", type=_DIRECTORY)
+@click.argument("file", type=_FILE)
+@click.option("--watch/--no-watch", default=True, help="Follow the job to its end.")
+def submit(directory: Path, file: Path, watch: bool) -> None:
+    """Submit the training job that FILE (TOML) describes."""
+    from coordinator.jobs import conduct, plan  # noqa: PLC0415 - as above
+    from coordinator.office import offers_of  # noqa: PLC0415 - as above
+
+    office = _office(directory)
+    application = plan.parse(_read(file), str(file))
+    granted, _ = office.permit(application.permit)
+    spec = plan.specify(application, granted, offers_of(office.participants()), office.clock())
+    conduct.submit(office, spec, application.permit)
+    click.echo(f"submitted job {spec.id} ({spec.digest})")
+    if watch:
+        _watch(directory, spec.id)
+
+
+@coordinator.command()
+@click.argument("directory", type=_DIRECTORY)
+@click.argument("job")
+def watch(directory: Path, job: str) -> None:
+    """Follow JOB to its end; exits 1 if it did not finish."""
+    _watch(directory, job)
+
+
+@coordinator.command()
+@click.argument("directory", type=_DIRECTORY)
+def jobs(directory: Path) -> None:
+    """All jobs and their states."""
+    from rich.console import Console  # noqa: PLC0415 - as above
+
+    from coordinator.views import jobs_table  # noqa: PLC0415 - as above
+
+    Console().print(jobs_table(_office(directory)))
+
+
+@coordinator.command()
+@click.argument("directory", type=_DIRECTORY)
+@click.argument("job")
+def label(directory: Path, job: str) -> None:
+    """Show the nutrition label of JOB's result."""
+    from rich.console import Console  # noqa: PLC0415 - as above
+
+    from connector.labels.render import as_terminal  # noqa: PLC0415 - as above
+    from coordinator.releases import read_label  # noqa: PLC0415 - as above
+
+    Console().print(as_terminal(read_label(_office(directory), job)))
+
+
+@coordinator.command()
+@click.argument("directory", type=_DIRECTORY)
+@click.argument("job")
+@click.option("--reviewer", required=True, help="Who takes responsibility (Art. 73(2)).")
+@click.option("--approve/--reject", required=True, help="The reviewer's word.")
+def review(directory: Path, job: str, reviewer: str, approve: bool) -> None:
+    """Approve or reject the held result of JOB."""
+    from coordinator import releases  # noqa: PLC0415 - as above
+
+    releases.review(_office(directory), job, reviewer, approve=approve)
+    click.echo(f"the result of {job} is {'approved' if approve else 'rejected'} by {reviewer}")
+
+
+def _office(directory: Path):  # type: ignore[no-untyped-def] # noqa: ANN202 - imported lazily
+    from coordinator.office import Office  # noqa: PLC0415 - as above
+
+    return Office.open(directory)
+
+
+def _watch(directory: Path, job: str) -> None:
+    from coordinator.jobs.states import JobState  # noqa: PLC0415 - as above
+    from coordinator.views import follow, sentence  # noqa: PLC0415 - as above
+
+    office = _office(directory)
+    for event in follow(office, job):
+        click.echo(f"{event.time:%H:%M:%S}  {sentence(event.kind, event.body)}")
+        if event.kind == "ended" and event.body["state"] != JobState.FINISHED:
+            raise click.exceptions.Exit(1)
+
+
+def _read(path: Path) -> bytes:
+    from connector.errors import LocalError  # noqa: PLC0415 - as above
+
+    try:
+        with path.open("rb") as file:
+            return file.read(1 << 20)
+    except OSError as error:
+        raise LocalError(
+            "FILE_MISSING", f"cannot read {path} ({error.strerror})", "Check the path"
+        ) from error

@@ -1,0 +1,120 @@
+"""Ask several nodes one thing and judge each answer by itself.
+
+A node that is silent, malformed or refusing costs itself its place in the round, never the run.
+"""
+
+import time
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+from connector import messages
+from connector.errors import RemoteError
+from connector.flower import FleetReply
+from connector.identity.keys import SigningKey, VerifyKey
+from connector.protocol import Reply
+
+if TYPE_CHECKING:
+    import numpy as np
+
+    from connector.flower.server import FleetRun
+
+    Arrays = Mapping[str, np.ndarray[Any, Any]]
+
+NO_REPLY = "NO_REPLY"
+_LEAST_GRACE_SECONDS = 5.0
+
+
+@dataclass(frozen=True)
+class Member:
+    """A hospital that takes part: its name, its key, and its id on the Fleet."""
+
+    name: str
+    key: VerifyKey
+    node_id: int
+
+
+@dataclass(frozen=True)
+class Answer:
+    """One hospital's answer: `code` is empty when it is a good one."""
+
+    member: Member
+    code: str = ""
+    rules: tuple[str, ...] = ()
+    arrays: "Arrays" = field(default_factory=dict)
+    digest: str = ""
+    offers: tuple[dict[str, Any], ...] = ()
+
+    @property
+    def good(self) -> bool:
+        """Whether it can be used."""
+        return not self.code
+
+
+class Exchange:
+    """Messages of one run, sealed for each node, with judged answers."""
+
+    def __init__(self, run: "FleetRun", key: SigningKey) -> None:
+        self._run = run
+        self._key = key
+
+    def ask(
+        self,
+        members: Iterable[Member],
+        kind: str,
+        body: dict[str, Any],
+        arrays: "Arrays | None" = None,
+        *,
+        seconds: float,
+        enough: int,
+        accepts: Callable[["Arrays"], bool] = lambda arrays: not arrays,
+    ) -> list[Answer]:
+        """Send to all, wait for all; once `enough` have answered, the others get a grace period.
+
+        The grace period is as long again as the fastest `enough` took, at least five seconds, so
+        that one hospital's outage does not hold up the rest for the whole `seconds`.
+        """
+        begun = time.monotonic()
+        sent: dict[str, tuple[Member, str]] = {}
+        answers: list[Answer] = []
+        for member in members:
+            sealed = messages.seal(self._key, member.name, kind, body, arrays)
+            try:
+                message_id = self._run.send(member.node_id, sealed)
+            except RemoteError as error:
+                answers.append(Answer(member, error.code))
+            else:
+                sent[message_id] = (member, messages.digest(sealed))
+        if self._run.wait(sent, seconds, count=min(enough, len(sent))):
+            taken = time.monotonic() - begun
+            grace = min(seconds - taken, max(_LEAST_GRACE_SECONDS, taken))
+            self._run.wait(sent, max(0.0, grace))
+        replies = self._run.replies(sent)
+        for message_id, (member, reference) in sent.items():
+            reply = replies.get(message_id)
+            answers.append(self._judge(member, reference, reply, accepts))
+        return sorted(answers, key=lambda answer: answer.member.name)
+
+    def _judge(
+        self,
+        member: Member,
+        reference: str,
+        reply: FleetReply | None,
+        accepts: Callable[["Arrays"], bool],
+    ) -> Answer:
+        if reply is None:
+            return Answer(member, NO_REPLY)
+        if reply.payload is None:
+            return Answer(member, reply.error_code or NO_REPLY)
+        try:
+            message = messages.open_sealed(reply.payload, member.key, self._key.name)
+            body = Reply.parse(message.body)
+        except RemoteError as error:
+            return Answer(member, error.code)
+        if message.kind != "reply" or body.in_reply_to != reference:
+            return Answer(member, "REPLY_TO_ANOTHER")
+        if body.status != "ok":
+            return Answer(member, body.code or "REFUSED", body.rules, digest=message.digest)
+        if not accepts(message.arrays):
+            return Answer(member, "REPLY_ARRAYS", digest=message.digest)
+        return Answer(member, arrays=message.arrays, digest=message.digest, offers=body.offers)

@@ -1,0 +1,161 @@
+"""From what a researcher writes to a job's specification: the noise that fits the epsilon."""
+
+import tomllib
+from datetime import datetime, timedelta
+from decimal import Decimal, InvalidOperation
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from connector.errors import LocalError
+from connector.features import FeatureMap
+from connector.jobs import JobSpec, Strategy, TaskCall
+from connector.schema import Column, Schema
+from policies.document import first_problem
+from policies.errors import PolicyError
+from policies.permit import Epsilon, Name, Names, Permit
+from policies.privacy import calibrate, spell_decimal
+
+
+class Application(BaseModel):
+    """A training job as a researcher asks for it (`job.toml`).
+
+    `epsilon` bounds what the job costs any person at the permit's delta; training and evaluation
+    each get noise for it, because they see disjoint people. The numbers of the mechanism are
+    public constants: nothing is tuned on the records.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    id: Name
+    permit: Name
+    datasets: Names
+    inputs: Names
+    outcome: Name
+    model: Literal["logistic", "mlp"] = "logistic"
+    hidden: tuple[int, ...] = ()
+    epsilon: Epsilon
+    rounds: Annotated[int, Field(ge=1, le=1000)] = 5
+    local_steps: Annotated[int, Field(ge=1, le=1000)] = 4
+    sampling_rate: Decimal = Decimal("0.5")
+    clipping_norm: Decimal = Decimal(1)
+    expected_batch: Annotated[int, Field(ge=1)] = 100
+    learning_rate: Decimal = Decimal(1)
+    momentum: Decimal = Decimal("0.8")
+    strategy: Literal["fedavg", "fedyogi"] = "fedavg"
+    server_learning_rate: Decimal = Decimal(1)
+    holdout: Decimal = Decimal("0.25")
+    evaluations: Annotated[int, Field(ge=0, le=1000)] = 1
+    bins: int = 20
+    round_seconds: Annotated[int, Field(ge=1, le=86_400)] = 120
+    hours: Annotated[int, Field(ge=1, le=24 * 366)] = 24
+
+
+def parse(content: bytes, place: str) -> Application:
+    """Parse a `job.toml`. Raises `LocalError`: JOB_SYNTAX, JOB_INVALID."""
+    try:
+        table = tomllib.loads(content.decode(), parse_float=Decimal)
+        return Application.model_validate(table)
+    except ValidationError as error:
+        raise LocalError("JOB_INVALID", f"{place} is not valid: {first_problem(error)}") from error
+    except (ValueError, InvalidOperation, RecursionError) as error:
+        raise LocalError("JOB_SYNTAX", f"{place} is not TOML: {error}") from error
+
+
+def specify(
+    application: Application, permit: Permit, offers: dict[str, dict[str, Any]], now: datetime
+) -> JobSpec:
+    """The specification of a job, with calibrated noise and the hospitals' own column bounds.
+
+    Raises `LocalError`: OFFER_UNKNOWN, COLUMN_UNKNOWN, COLUMN_DIFFERS, JOB_INVALID.
+    """
+    hidden = {"hidden": application.hidden} if application.model == "mlp" else {}
+    try:
+        return JobSpec(
+            id=application.id,
+            permit_digest=permit.digest,
+            data_user=permit.data_user,
+            purpose=permit.purpose,
+            datasets=application.datasets,
+            features=FeatureMap(
+                columns=tuple(_column(name, application, offers) for name in application.inputs),
+                outcome=_column(application.outcome, application, offers),
+            ),
+            holdout=application.holdout,
+            rounds=application.rounds,
+            training=_training(application, permit.delta, hidden),
+            evaluation=_evaluation(application, permit.delta, hidden),
+            evaluation_rounds=_spread(application.rounds, application.evaluations),
+            strategy=Strategy(
+                name=application.strategy, server_learning_rate=application.server_learning_rate
+            ),
+            round_seconds=application.round_seconds,
+            not_after=now + timedelta(hours=application.hours),
+        )
+    except ValidationError as error:
+        raise LocalError("JOB_INVALID", f"the job is not valid: {first_problem(error)}") from error
+
+
+def _training(application: Application, delta: Decimal, hidden: dict[str, Any]) -> TaskCall:
+    steps = application.rounds * application.local_steps
+    noise = calibrate(application.epsilon, delta, application.sampling_rate, steps)
+    arguments = {
+        "clipping_norm": application.clipping_norm,
+        "noise_multiplier": noise,
+        "sampling_rate": application.sampling_rate,
+        "local_steps": application.local_steps,
+        "expected_batch": application.expected_batch,
+        "learning_rate": application.learning_rate,
+        "momentum": application.momentum,
+        **hidden,
+    }
+    return TaskCall(task=f"training.{application.model}", arguments=_spelled(arguments))
+
+
+def _evaluation(application: Application, delta: Decimal, hidden: dict[str, Any]) -> TaskCall:
+    noise = calibrate(application.epsilon, delta, Decimal(1), max(1, application.evaluations))
+    arguments = {"noise_multiplier": noise, "bins": application.bins, **hidden}
+    return TaskCall(task=f"evaluation.{application.model}", arguments=_spelled(arguments))
+
+
+def _spelled(arguments: dict[str, Any]) -> dict[str, Any]:
+    """As JSON without floats: decimals and tuples in their one spelling."""
+    return {
+        name: spell_decimal(value) if isinstance(value, Decimal) else
+        list(value) if isinstance(value, tuple) else value
+        for name, value in arguments.items()
+    }  # fmt: skip
+
+
+def _spread(rounds: int, count: int) -> tuple[int, ...]:
+    """`count` round numbers, evenly spread, the last round among them."""
+    return tuple(sorted({round(rounds * (number + 1) / count) for number in range(count)} - {0}))
+
+
+def _column(name: str, application: Application, offers: dict[str, dict[str, Any]]) -> Column:
+    """The column as every hospital declares it; they must agree, or values cannot be mixed."""
+    found: Column | None = None
+    for dataset in application.datasets:
+        if dataset not in offers:
+            raise LocalError(
+                "OFFER_UNKNOWN",
+                f"no hospital offers {dataset}",
+                "See `commensal coordinator catalogue` for what is offered",
+            )
+        column = Schema.model_validate(offers[dataset]["schema"]).find(name)
+        if column is None:
+            raise LocalError(
+                "COLUMN_UNKNOWN",
+                f"{dataset} has no column {name}",
+                "See `commensal coordinator catalogue` for its columns",
+            )
+        if found is not None and column != found:
+            raise LocalError(
+                "COLUMN_DIFFERS",
+                f"{dataset} declares {name} otherwise than {application.datasets[0]} does",
+                "The hospitals must agree on unit, bounds and categories first",
+            )
+        found = column
+    if found is None:
+        raise PolicyError("JOB_INVALID", "a job names no dataset")
+    return found

@@ -1,0 +1,229 @@
+"""What the health data access body does on its own desk: set up, invite, enrol, issue permits.
+
+Every act is an entry in the coordinator's log, written before it takes effect.
+"""
+
+import os
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+from sqlalchemy import select
+
+from connector.audit import entries
+from connector.audit.log import Log
+from connector.clock import utc_now
+from connector.errors import LocalError, RemoteError
+from connector.identity import certificates, documents
+from connector.identity.encoding import decode_base64
+from connector.identity.enrolment import (
+    EnrolmentRequest,
+    Invitation,
+    Membership,
+    new_token,
+    token_digest,
+)
+from connector.identity.keys import SigningKey, VerifyKey, check_name
+from connector.store import InvitationRow, Participant, PermitRow, Store
+from coordinator import config
+from coordinator.config import CoordinatorConfig, Paths
+from policies.permit import Permit
+
+INVITATION_LIFE = timedelta(hours=24)
+MEMBERSHIP_LIFE = timedelta(days=30)
+
+
+@dataclass(frozen=True)
+class Office:
+    """The coordinator's key, tables and clock."""
+
+    paths: Paths
+    config: CoordinatorConfig
+    key: SigningKey
+    store: Store
+    clock: Callable[[], datetime] = utc_now
+
+    @classmethod
+    def open(cls, root: Path) -> "Office":
+        """Open a coordinator's directory. Raises `LocalError` for what is missing or exposed."""
+        paths = Paths(root)
+        settings = config.load(paths)
+        key = SigningKey.load(paths.signing_key)
+        return cls(paths, settings, key, Store(config.database_url(paths, settings)))
+
+    def close(self) -> None:
+        """Release the database."""
+        self.store.close()
+
+    def record(self, log: Log, entry: entries.Entry) -> None:
+        """Write one entry into the coordinator's log, durably."""
+        log.append([entry.encode()])
+
+    def invite(self, participant: str) -> Invitation:
+        """A one-time invitation for a hospital. The coordinator must be running (its address)."""
+        check_name(participant)
+        now = self.clock()
+        token = new_token()
+        invitation = Invitation(
+            participant=participant,
+            url=f"https://{self.address()}",
+            authority_fingerprint=certificates.fingerprint(
+                (self.paths.identity / "ca.pem").read_bytes()
+            ),
+            coordinator_key=self.key.verify_key.vkey,
+            token=token,
+            expires_at=now + INVITATION_LIFE,
+        )
+        with self.store.begin() as session:
+            session.add(
+                InvitationRow(
+                    token_digest=token_digest(token),
+                    participant=participant,
+                    expires_at=invitation.expires_at,
+                )
+            )
+        return invitation
+
+    def address(self) -> str:
+        """`host:port` where the coordinator listens. Raises `LocalError` (COORDINATOR_STOPPED)."""
+        try:
+            return self.paths.address.read_text().strip()
+        except OSError as error:
+            raise LocalError(
+                "COORDINATOR_STOPPED",
+                f"no coordinator is running on {self.paths.root}",
+                "Start it with `commensal coordinator run`",
+            ) from error
+
+    def enrol(self, request: EnrolmentRequest, log: Log) -> tuple[str, Participant]:
+        """Redeem a token: returns the signed membership. Raises `RemoteError` (TOKEN_INVALID).
+
+        The token is used up in the same transaction that stores the keys.
+        """
+        now = self.clock()
+        signing_key = VerifyKey.parse(request.signing_key)
+        if signing_key.name != request.participant:
+            raise RemoteError("KEY_MALFORMED", "a key's name is not the participant's")
+        membership = Membership(
+            participant=request.participant,
+            coordinator=self.key.name,
+            signing_key=request.signing_key,
+            fleet_key=request.fleet_key,
+            not_before=now - timedelta(minutes=5),
+            not_after=now + MEMBERSHIP_LIFE,
+        )
+        with self.store.begin() as session:
+            token = session.scalar(
+                select(InvitationRow)
+                .where(InvitationRow.token_digest == token_digest(request.token))
+                .with_for_update()
+            )
+            if (
+                token is None
+                or token.used_at is not None
+                or token.expires_at <= now
+                or token.participant != request.participant
+            ):
+                raise RemoteError("TOKEN_INVALID", "an enrolment token is not valid")
+            token.used_at = now
+            participant = session.merge(
+                Participant(
+                    name=request.participant,
+                    signing_key=request.signing_key,
+                    fleet_key=request.fleet_key,
+                    enrolled_at=now,
+                    not_after=membership.not_after,
+                    offers=[],
+                )
+            )
+            self.record(
+                log,
+                entries.Enrolled(
+                    time=now,
+                    participant=request.participant,
+                    coordinator=self.key.name,
+                    membership_digest=membership.digest,
+                    not_after=membership.not_after,
+                ),
+            )
+        return documents.sign(self.key, membership), participant
+
+    def participants(self) -> list[Participant]:
+        """All enrolled hospitals, by name."""
+        with self.store.begin() as session:
+            return list(session.scalars(select(Participant).order_by(Participant.name)))
+
+    def issue_permit(self, permit: Permit) -> str:
+        """Sign and store a permit; returns its signed form. Raises `LocalError` (PERMIT_EXISTS)."""
+        if permit.issuer != self.key.name:
+            raise LocalError(
+                "PERMIT_ISSUER",
+                f"permit {permit.id} names {permit.issuer} as its issuer, this is {self.key.name}",
+                f'Write issuer = "{self.key.name}"',
+            )
+        document = documents.sign(self.key, permit)
+        with self.store.begin() as session:
+            if session.get(PermitRow, permit.id) is not None:
+                raise LocalError(
+                    "PERMIT_EXISTS",
+                    f"permit {permit.id} was issued already",
+                    "An amended permit gets a new id",
+                )
+            row = PermitRow(
+                id=permit.id, digest=permit.digest, document=document, issued_at=self.clock()
+            )
+            session.add(row)
+        return document
+
+    def permit(self, permit_id: str) -> tuple[Permit, str]:
+        """A permit and its signed form. Raises `LocalError` (PERMIT_UNKNOWN)."""
+        with self.store.begin() as session:
+            row = session.get(PermitRow, permit_id)
+        if row is None:
+            raise LocalError(
+                "PERMIT_UNKNOWN",
+                f"there is no permit {permit_id}",
+                "Issue it with `commensal coordinator permit`",
+            )
+        return documents.verify(row.document, Permit, self.key.verify_key), row.document
+
+
+def create(root: Path, name: str, host: str, port: int) -> Paths:
+    """Create a coordinator's directory: keys, certificate authority, configuration.
+
+    Raises `LocalError` (DIRECTORY_NOT_EMPTY); nothing half-done stays behind.
+    """
+    check_name(name)
+    paths = Paths(root)
+    if root.exists() and any(root.iterdir()):
+        raise LocalError(
+            "DIRECTORY_NOT_EMPTY", f"{root} is not empty", "Name a directory that does not exist"
+        )
+    paths.identity.mkdir(parents=True, mode=0o700)
+    root.chmod(0o700)
+    SigningKey.generate(name).save(paths.signing_key)
+    certificates.create_authority(paths.identity, name, utc_now())
+    paths.config.write_text(
+        f'name = "{name}"\nhost = "{host}"\nport = {port}\n'
+        '# database = "postgresql+psycopg://..."  # default: SQLite in this directory\n'
+    )
+    return paths
+
+
+def fleet_key_pem(participant: Participant) -> bytes:
+    """A participant's connection key, as PEM."""
+    return decode_base64(participant.fleet_key)
+
+
+def write_atomically(path: Path, content: str) -> None:
+    """Replace a small file so that a reader never sees half of it."""
+    temporary = path.with_suffix(".new")
+    temporary.write_text(content)
+    os.replace(temporary, path)  # noqa: PTH105 - the name that says what it guarantees
+
+
+def offers_of(participants: list[Participant]) -> dict[str, dict[str, Any]]:
+    """Dataset id -> offer, over all participants."""
+    return {offer["dataset"]: offer for p in participants for offer in p.offers}

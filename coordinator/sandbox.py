@@ -1,0 +1,214 @@
+"""A whole data space on one machine: real processes, real TLS, nothing left behind.
+
+Everything is done with the commands that an operator would type; this module only starts them,
+waits for them, and cleans up. It never reads a node's records from a running node.
+"""
+
+import contextlib
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Self, TypeVar
+
+from connector.errors import LocalError
+from coordinator import office
+from coordinator.office import Office, offers_of
+
+T = TypeVar("T")
+_STOP_SECONDS = 10.0
+_READY_SECONDS = 60.0
+
+
+@dataclass(frozen=True)
+class Hospital:
+    """A simulated hospital: its name and the files of its node's directory, by relative path."""
+
+    name: str
+    files: Mapping[str, str | Path]
+
+
+class Sandbox:
+    """A coordinator and its hospitals in a temporary directory. Use it as a context manager."""
+
+    def __init__(self, root: Path | None = None) -> None:
+        self._own = root is None
+        self.root = root or Path(tempfile.mkdtemp(prefix="commensal-"))
+        self._processes: dict[str, subprocess.Popen[bytes]] = {}
+        self._office: Office | None = None
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_exception: object) -> None:
+        self.close()
+
+    @property
+    def office(self) -> Office:
+        """The coordinator's desk."""
+        if self._office is None:
+            self._office = Office.open(self.root / "coordinator")
+        return self._office
+
+    def start_coordinator(self, name: str = "hdab") -> None:
+        """Create a coordinator (once) and run it, on a port that the system chooses."""
+        directory = self.root / "coordinator"
+        if not directory.exists():
+            office.create(directory, name, "127.0.0.1", 0)
+        self._start("coordinator", "coordinator", "run", str(directory))
+        address = directory / "address"
+        self.wait_for("coordinator", lambda: address.exists() or None)
+
+    def prepare(self, hospital: Hospital) -> Path:
+        """Write a node's directory; paths to files are linked, text is written."""
+        directory = self.directory(hospital.name)
+        directory.mkdir(mode=0o700)
+        for name, content in hospital.files.items():
+            if isinstance(content, Path):
+                (directory / name).symlink_to(content.resolve())
+            else:
+                (directory / name).write_text(content)
+        return directory
+
+    def enrol(self, names: list[str]) -> None:
+        """Invite and enrol nodes, all at once; the invitation goes through a pipe, not argv."""
+        with ThreadPoolExecutor(len(names)) as pool:
+            list(pool.map(self._enrol, names))
+
+    def start_nodes(self, names: list[str]) -> None:
+        """Run nodes, all at once, and wait until the coordinator knows what they offer."""
+        for name in names:
+            self._start(name, "node", "run", str(self.directory(name)))
+        for name in names:
+            self.wait_for(name, lambda name=name: self._offers(name))  # type: ignore[misc] # default argument binds the loop's name
+
+    def run_command(self, *arguments: str) -> str:
+        """What one `commensal` command prints. Raises `LocalError` (COMMAND_FAILED)."""
+        finished = subprocess.run(  # noqa: S603 - our own command
+            _command(*arguments), capture_output=True, check=False, timeout=_READY_SECONDS,
+            env=environment() | {"COLUMNS": "110"},
+        )  # fmt: skip
+        if finished.returncode:
+            raise LocalError("COMMAND_FAILED", finished.stderr.decode(errors="replace").strip())
+        return finished.stdout.decode(errors="replace").rstrip()
+
+    def stop(self, name: str) -> None:
+        """Stop one process as its operator would (SIGTERM)."""
+        process = self._processes.pop(name)
+        _end(process)
+
+    def kill(self, name: str) -> None:
+        """Kill one process without warning (SIGKILL to its whole group)."""
+        process = self._processes.pop(name)
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(process.pid, signal.SIGKILL)
+        process.wait()
+
+    def directory(self, name: str) -> Path:
+        """A participant's directory."""
+        return self.root / name
+
+    def output(self, name: str) -> str:
+        """What a process printed."""
+        return (self.root / f"{name}.out").read_text(errors="replace")
+
+    def process_id(self, name: str) -> int:
+        """The process id of a running participant."""
+        return self._processes[name].pid
+
+    def wait_for(self, name: str, found: Callable[[], T | None]) -> T:
+        """Poll until `found` returns something. Raises `LocalError` when the process has ended."""
+        deadline = time.monotonic() + _READY_SECONDS
+        while time.monotonic() < deadline:
+            result = found()
+            if result is not None:
+                return result
+            if self._processes[name].poll() is not None:
+                raise LocalError("PROCESS_ENDED", f"{name} stopped: {self._last_line(name)}")
+            time.sleep(0.02)
+        raise LocalError("PROCESS_SILENT", f"{name} was not ready within {_READY_SECONDS:.0f} s")
+
+    def close(self) -> None:
+        """Stop everything that was started and remove the directory."""
+        with _uninterrupted():
+            for process in self._processes.values():
+                with contextlib.suppress(ProcessLookupError):
+                    process.terminate()
+            for process in self._processes.values():
+                _end(process)
+            self._processes.clear()
+            if self._office is not None:
+                self._office.close()
+                self._office = None
+            if self._own:
+                shutil.rmtree(self.root, ignore_errors=True)
+
+    def _start(self, name: str, *arguments: str) -> None:
+        # A session of its own, so that Ctrl-C reaches only the demo, which then stops the others.
+        with (self.root / f"{name}.out").open("ab") as output:
+            self._processes[name] = subprocess.Popen(  # noqa: S603 - our own command
+                _command(*arguments), stdin=subprocess.DEVNULL, stdout=output,
+                stderr=subprocess.STDOUT, start_new_session=True, env=environment(),
+            )  # fmt: skip
+
+    def _enrol(self, name: str) -> None:
+        line = self.office.invite(name).as_line()
+        finished = subprocess.run(  # noqa: S603 - our own command
+            _command("node", "enrol", str(self.directory(name)), "--invitation", "-"),
+            input=line.encode(), capture_output=True, check=False, timeout=_READY_SECONDS,
+            env=environment(),
+        )  # fmt: skip
+        if finished.returncode:
+            raise LocalError("ENROLMENT_FAILED", f"{name}: {finished.stderr.decode().strip()}")
+
+    def _offers(self, name: str) -> bool | None:
+        offers = offers_of(self.office.participants())
+        return any(dataset.startswith(f"{name}/") for dataset in offers) or None
+
+    def _last_line(self, name: str) -> str:
+        lines = self.output(name).strip().splitlines()
+        return lines[-1] if lines else "it printed nothing"
+
+
+def environment() -> dict[str, str]:
+    """A child's environment: the search path and nothing that could steer it."""
+    kept = ("PATH", "PYTHONPATH", "LANG", "LC_ALL", "TMPDIR", "HOME", "VIRTUAL_ENV")
+    return {name: os.environ[name] for name in kept if name in os.environ} | {
+        "PYTHONUNBUFFERED": "1"
+    }
+
+
+def _command(*arguments: str) -> list[str]:
+    return [sys.executable, "-m", "connector", *arguments]
+
+
+def _end(process: "subprocess.Popen[bytes]") -> None:
+    with contextlib.suppress(ProcessLookupError):
+        process.terminate()
+    try:
+        process.wait(_STOP_SECONDS)
+    except subprocess.TimeoutExpired:
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(process.pid, signal.SIGKILL)
+        process.wait()
+
+
+@contextlib.contextmanager
+def _uninterrupted() -> Iterator[None]:
+    """A second Ctrl-C must not leave processes behind."""
+    try:
+        previous = signal.signal(signal.SIGINT, signal.SIG_IGN)
+    except ValueError:  # not the main thread: nobody can interrupt it
+        yield
+        return
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, previous)

@@ -1,0 +1,113 @@
+"""What the desk shows in a terminal: offers, jobs, and a job's events as sentences."""
+
+import time
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, Any
+
+from sqlalchemy import select
+
+from connector.store import JobEvent, JobRow, Participant
+from coordinator.jobs import conduct
+from coordinator.office import Office
+
+if TYPE_CHECKING:
+    from rich.table import Table
+
+_POLL_SECONDS = 0.1
+
+RULES = {
+    "ehds.art53.purpose": "the purpose is not one of Art. 53(1)",
+    "ehds.art54.prohibited-use": "a use that Art. 54 prohibits",
+    "ehds.art68.permit": "no valid permit (Art. 68)",
+    "ehds.art68.period": "outside the permit's period (Art. 68(10)(e))",
+    "ehds.art68.use": "not the permit's purpose or user (Art. 68(10)(b))",
+    "ehds.art68.scope": "beyond the permit's scope (Art. 68(10)(a))",
+    "ehds.art68.participants": "too few hospitals for the permit",
+    "ehds.art68.budget": "more epsilon than the permit has left",
+    "policy.dataset": "another dataset than the hospital's policy names",
+    "policy.purpose": "a purpose that the hospital does not allow",
+    "policy.tasks": "a task that the hospital does not allow",
+    "policy.columns": "a column that the hospital does not allow",
+    "policy.outputs": "an output that the hospital does not allow",
+    "policy.period": "outside the hospital's policy period",
+    "policy.participants": "too few hospitals for the hospital's policy",
+    "policy.cohort": "fewer people than the hospital's minimum",
+    "policy.epsilon-per-job": "more epsilon than the hospital allows one job",
+    "policy.budget": "more epsilon than the hospital has left",
+}
+
+
+def follow(office: Office, job_id: str) -> Iterator[JobEvent]:
+    """A job's events as they happen, until it has ended."""
+    conduct.state_of(office, job_id)
+    sequence = 0
+    while True:
+        for event in conduct.events_since(office, job_id, sequence):
+            sequence = event.sequence
+            yield event
+            if event.kind == "ended":
+                return
+        time.sleep(_POLL_SECONDS)
+
+
+def sentence(kind: str, body: dict[str, Any]) -> str:
+    """An event in plain words."""
+    if kind == "accepted":
+        return f"{body['hospital']} takes part"
+    if kind == "declined":
+        return f"{body['hospital']} refuses: {reasons(body)}"
+    if kind == "round":
+        return f"round {body['round']}: {len(body['hospitals'])} hospitals answered"
+    if kind == "evaluation":
+        return f"after round {body['round']}: {figures(body)} on people kept out of training"
+    if kind == "left-out":
+        return f"round {body['round']}: {body['hospital']} is left out: {reasons(body)}"
+    reason = f" ({body['reason']})" if body.get("reason") else ""
+    return f"the job is {body['state']}{reason}"
+
+
+def reasons(body: dict[str, Any]) -> str:
+    """Why a hospital did not take part."""
+    return "; ".join(RULES.get(rule, rule) for rule in body["rules"]) or str(body["code"])
+
+
+def figures(evaluation: dict[str, Any]) -> str:
+    """AUC and accuracy of a noisy evaluation."""
+    if evaluation["auc"] is None:
+        return "too much noise to say"
+    return (
+        f"AUC {evaluation['auc']:.3f} ± {evaluation['auc_noise']:.3f}, "
+        f"accuracy {evaluation['accuracy']:.1%}"
+    )
+
+
+def offers_table(participants: list[Participant]) -> "Table":
+    """One row per dataset on offer."""
+    from rich.table import Table  # noqa: PLC0415 - the coordinator runs without a terminal too
+
+    table = Table(box=None, pad_edge=False, header_style="bold")
+    for title in ("dataset", "for", "tasks", "at least", "epsilon per job", "until"):
+        table.add_column(title)
+    for participant in participants:
+        for offer in participant.offers:
+            policy = offer["policy"]
+            table.add_row(
+                offer["dataset"],
+                ", ".join(policy["purposes"]),
+                ", ".join(policy["tasks"]),
+                f"{policy['minimum_cohort']} people, {policy['minimum_participants']} hospitals",
+                policy["epsilon_per_job"],
+                policy["not_after"][:10],
+            )
+    return table
+
+
+def jobs_table(office: Office) -> "Table":
+    """One row per job, newest last."""
+    from rich.table import Table  # noqa: PLC0415 - as above
+
+    table = Table("job", "permit", "state", "reason", box=None, pad_edge=False, header_style="bold")
+    with office.store.begin() as session:
+        for row in session.scalars(select(JobRow).order_by(JobRow.submitted_at)):
+            table.add_row(row.id, row.permit_id, row.state, row.reason)
+    return table

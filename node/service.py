@@ -1,0 +1,115 @@
+"""`commensal node run`: take messages from the coordinator, hand them to the gate, send its answers.
+
+The node only makes outbound connections. What it prints is for the hospital's own console and
+holds codes and counts, never a record.
+"""
+
+import signal
+import threading
+from collections.abc import Callable
+
+from connector.audit.log import Log
+from connector.clock import utc_now
+from connector.errors import LocalError, RemoteError
+from connector.flower.client import FleetClient
+from connector.identity.keys import SigningKey, read_secret
+from connector.jobs import JobSpec
+from node import config
+from node.config import Paths
+from node.data.dataset import Dataset
+from connector.folds import Split
+from node.enrol import read_membership, read_pinned
+from node.gate import Gate
+from node.worker import Assignment, Sandbox, Worker
+
+_RECEIVE_SECONDS = 20.0
+
+
+class Service:
+    """One running node. Everything that can be wrong is found before the first connection."""
+
+    def __init__(self, paths: Paths, say: Callable[[str], None]) -> None:
+        self._paths = paths
+        self._say = say
+        self._stop = threading.Event()
+
+    def run(self) -> None:
+        """Serve until SIGTERM or SIGINT.
+
+        Raises `LocalError` for configuration, keys, enrolment and the log; `RemoteError` when the
+        coordinator cannot be reached for a minute.
+        """
+        settings = config.load(self._paths)
+        key = SigningKey.load(self._paths.signing_key)
+        address, coordinator = read_pinned(self._paths)
+        read_membership(self._paths, coordinator, utc_now())
+        self._check_name(settings.name, key)
+        holdings = config.holdings(self._paths, settings)
+        with Log.open(self._paths.log, key) as log:
+            for line in log.recovered:
+                self._say(line)
+            gate = Gate(
+                key=key,
+                coordinator=coordinator,
+                log=log,
+                holdings=holdings,
+                open_worker=self._worker_opener(settings),
+                clock=utc_now,
+                messages_per_minute=settings.messages_per_minute,
+            )
+            client = FleetClient(
+                address,
+                root_certificates=self._paths.authority.read_bytes(),
+                private_key=read_secret(self._paths.fleet_key),
+            )
+            try:
+                self._serve(client, gate)
+            finally:
+                gate.close()
+                client.close()
+
+    def _serve(self, client: FleetClient, gate: Gate) -> None:
+        for number in (signal.SIGTERM, signal.SIGINT):
+            signal.signal(number, lambda *_: self._leave(client))
+        client.connect()
+        self._say("connected; waiting for jobs")
+        while not self._stop.is_set():
+            gate.sweep()
+            message = client.receive(_RECEIVE_SECONDS)
+            if message is None:
+                continue
+            answer = gate.handle(message.payload)
+            if answer is None:
+                continue
+            try:
+                client.reply(message, answer)
+            except RemoteError as error:
+                if error.code != "REPLY_REFUSED":
+                    raise
+                self._say("an answer came too late and was not taken")
+        self._say("stopped")
+
+    def _leave(self, client: FleetClient) -> None:
+        self._stop.set()
+        # `close` speaks to the network: not from within a signal handler.
+        threading.Thread(target=client.close, daemon=True).start()
+
+    def _worker_opener(self, settings: config.NodeConfig) -> Callable[[Dataset, JobSpec], Worker]:
+        sandbox = Sandbox(
+            forbidden=(self._paths.signing_key, self._paths.log / "entries"),
+            allow_weaker_isolation=settings.allow_weaker_isolation,
+        )
+
+        def open_worker(dataset: Dataset, spec: JobSpec) -> Worker:
+            split = Split(salt=spec.digest.removeprefix("sha256:"), holdout=spec.holdout)
+            return Worker.start(Assignment(dataset, spec.features, spec.tasks, split), sandbox)
+
+        return open_worker
+
+    def _check_name(self, name: str, key: SigningKey) -> None:
+        if name != key.name:
+            raise LocalError(
+                "NAME_DIFFERS",
+                f"{self._paths.config} says {name}, but this node is enrolled as {key.name}",
+                "Correct `name` in node.toml, or enrol again",
+            )

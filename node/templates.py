@@ -1,0 +1,81 @@
+"""The files that a hospital starts from: a node.toml and a policy.toml with a comment per line."""
+
+from datetime import timedelta
+from pathlib import Path
+
+from connector.clock import utc_now
+from connector.errors import LocalError
+from connector.identity.keys import check_name
+
+_NODE = """\
+# The node of {name}. Paths are relative to this file.
+name = "{name}"
+
+[[datasets]]
+policy = "policy.toml"                # who may compute what on it: see that file
+id = "{name}/patients"                # <node name>/<dataset>
+title = "What this dataset is, in one line"
+person_column = "person"              # identifies a person; "row" if every row is another person
+# opt_outs = "opt_outs.txt"           # one person per line; they are left out of everything
+
+[datasets.source]
+kind = "csv"                          # or "parquet"
+path = "patients.csv"
+missing = [""]                        # how an unknown value is written
+
+# One table per column that may be computed on. Bounds are plausible limits that you declare;
+# they are published, and values outside are clipped. Never read them off the records.
+[[datasets.columns]]
+name = "age"
+kind = "numeric"                      # numeric, binary or category
+minimum = 0
+maximum = 120
+unit = "years"
+
+[[datasets.columns]]
+name = "died"
+kind = "binary"
+true = ["1", "yes"]
+false = ["0", "no"]
+"""
+
+_POLICY = """\
+# What may be computed on {name}/patients. What is not named is not allowed.
+id = "{name}/research"
+version = 1
+dataset = "{name}/patients"
+purposes = ["scientific-research"]    # Art. 53: also statistics, education, train-algorithms, ...
+tasks = ["training.logistic", "evaluation.logistic"]
+columns = ["age", "died"]
+outputs = ["model"]
+minimum_cohort = 50                   # people in every fold that a job touches
+minimum_participants = 3              # hospitals in a job
+epsilon_per_job = 1.0                 # the most that one job may cost any person
+not_before = {today}
+not_after = {later}
+
+[budget]                              # the most that all jobs together may cost any person
+epsilon = 3.0
+delta = 0.00001
+"""
+
+
+def write(directory: Path, name: str) -> list[Path]:
+    """Write both files; an existing one is an error, not overwritten (CONFIG_EXISTS)."""
+    check_name(name)
+    now = utc_now()
+    dates = {"today": _date(now), "later": _date(now + timedelta(days=365))}
+    directory.mkdir(parents=True, exist_ok=True, mode=0o700)
+    files = {"node.toml": _NODE, "policy.toml": _POLICY}
+    for file in files:
+        if (directory / file).exists():
+            raise LocalError(
+                "CONFIG_EXISTS", f"{directory / file} exists already", "It is not overwritten"
+            )
+    for file, text in files.items():
+        (directory / file).write_text(text.format(name=name, **dates))
+    return [directory / file for file in files]
+
+
+def _date(moment: object) -> str:
+    return f"{moment:%Y-%m-%dT00:00:00Z}"

@@ -1,0 +1,44 @@
+"""What a job asks of one dataset, and the facts against which that is decided."""
+
+from dataclasses import dataclass
+from datetime import datetime
+
+from policies.document import Document
+from policies.permit import Name, Names, Permit, Text
+from policies.privacy import Cost
+
+
+class UsageRequest(Document):
+    """Who asks what, of which dataset, for which purpose, with which task.
+
+    Everything is taken from the job's signed specification; nothing from the sender's own claims
+    about what the hospital would allow.
+    """
+
+    job_digest: Name
+    permit_digest: Name
+    data_user: Text
+    purpose: Text
+    dataset: Name
+    columns: Names
+    tasks: Names
+    output: Name
+    participants: int
+
+
+@dataclass(frozen=True)
+class Facts:
+    """What the node knows itself at the moment of the decision.
+
+    `permit` is the permit whose signature was verified with the pinned key, or None. `planned` is
+    the cost of the whole job, recomputed here; `spent_dataset` and `spent_permit` come from the
+    fold over the log, jobs under way counted at their full plan. `persons` is the smallest number
+    of people in a fold that the job touches; None while the data have not been opened.
+    """
+
+    now: datetime
+    permit: Permit | None
+    planned: Cost
+    spent_dataset: Cost
+    spent_permit: Cost
+    persons: int | None

@@ -1,0 +1,79 @@
+import json
+
+import pytest
+from click.testing import CliRunner
+
+from connector.audit.cli import audit
+from connector.audit.log import Log
+from connector.identity.keys import SigningKey
+
+KEY = SigningKey("hospital-north", bytes(range(32)))
+ENTRIES = [
+    b'{"code":"late","kind":"incident","time":"2026-01-02T03:04:05Z"}',
+    b'{"job":"j1","kind":"refused","rules":["Art. 54(c)"],"time":"2026-01-02T03:04:06Z"}',
+    '{"kind":"\x9b2Jnew","time":"later"}'.encode(),
+    b"\x00 not JSON",
+]
+
+
+@pytest.fixture
+def node(tmp_path):
+    with Log(tmp_path / "log", KEY) as log:
+        log.append(ENTRIES)
+    return tmp_path
+
+
+def _run(*arguments):
+    return CliRunner().invoke(audit, [str(argument) for argument in arguments])
+
+
+def test_verify_lists_what_it_checked_and_says_when_no_key_is_pinned(node):
+    outcome = _run("verify", node)
+    assert outcome.exit_code == 0
+    assert outcome.output.count("✓") == 3
+    assert "✗" not in outcome.output
+    assert "! not pinned" in outcome.output
+
+
+def test_verify_takes_a_pinned_key_as_text_or_as_a_file(node, tmp_path):
+    (tmp_path / "north.vkey").write_text(KEY.verify_key.vkey + "\n")
+    for pinned in (KEY.verify_key.vkey, tmp_path / "north.vkey"):
+        outcome = _run("verify", node / "log", "--key", pinned)
+        assert outcome.exit_code == 0
+        assert "pinned" not in outcome.output
+
+
+def test_a_damaged_log_is_one_clear_line_and_exit_code_1(node):
+    path = node / "log" / "entries"
+    path.write_bytes(path.read_bytes().replace(b"j1", b"j2"))
+    outcome = _run("verify", node, "--key", KEY.verify_key.vkey)
+    assert outcome.exit_code == 1
+    assert "✗ entry 1 is changed: it does not have its recorded hash\n" in outcome.output
+
+
+@pytest.mark.parametrize(
+    "arguments", [["nowhere"], [".", "--key", "nowhere.vkey"], [".", "--key", "a+b+c"]]
+)
+def test_a_wrong_path_or_key_is_exit_code_2(node, monkeypatch, arguments):
+    monkeypatch.chdir(node)
+    outcome = _run("verify", *arguments)
+    assert outcome.exit_code == 2
+    assert outcome.output.startswith("Error: ")
+    assert _run("show", "nowhere").exit_code == 2
+
+
+def test_show_prints_entries_and_nothing_that_could_steer_a_terminal(node):
+    lines = _run("show", node).output.splitlines()
+    assert lines[0] == "     0  2026-01-02T03:04:05Z  incident            code=late"
+    assert lines[1].endswith('refused             job=j1  rules=["Art. 54(c)"]')
+    assert '"\\u009b2Jnew"' in lines[2]
+    assert lines[3] == "     3  10 bytes that are not a JSON object"
+    assert _run("show", node, "--last", 1).output.splitlines() == lines[3:]
+
+
+def test_show_as_json_carries_index_and_leaf_hash(node):
+    lines = [json.loads(line) for line in _run("show", node, "--json").output.splitlines()]
+    assert [line["index"] for line in lines] == [0, 1, 2, 3]
+    assert lines[0]["entry"] == json.loads(ENTRIES[0])
+    assert lines[3]["entry_base64"] == "ACBub3QgSlNPTg=="
+    assert all(len(line["leaf_hash"]) == 64 for line in lines)
