@@ -58,11 +58,10 @@ def invite(directory: Path, hospital: str) -> None:
 @click.argument("directory", type=_DIRECTORY)
 def catalogue(directory: Path) -> None:
     """What the hospitals offer."""
-    from rich.console import Console  # noqa: PLC0415 - as above
+    from coordinator.views import offers  # noqa: PLC0415 - as above
 
-    from coordinator.views import offers_table  # noqa: PLC0415 - as above
-
-    Console().print(offers_table(_office(directory).participants()))
+    for line in offers(_office(directory).participants()):
+        click.echo(line)
 
 
 @coordinator.command()

@@ -11,7 +11,9 @@ from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn, TimeEl
 from rich.rule import Rule
 from rich.table import Table
 
-from connector.audit.verify import verify
+from connector.audit import entries
+from connector.audit.damage import read_entries
+from connector.audit.verify import Report, verify
 from connector.clock import utc_now
 from connector.errors import LocalError
 from connector.folds import Split
@@ -24,6 +26,7 @@ from coordinator.jobs.states import JobState
 from coordinator.office import offers_of
 from coordinator.sandbox import Sandbox
 from policies import purposes
+from policies.decision import Decision
 from policies.permit import Permit
 
 RESEARCHER = "University Hospital, group for clinical prediction"
@@ -44,7 +47,7 @@ class Demo:
 
     def tell(self) -> None:
         """All steps in order."""
-        self._console.print(f"[bold]{self._story.title}[/]\n{self._story.origin}\n")
+        self._console.print(f"[bold]{self._story.title}[/]\n{self._story.origin}")
         self._enrol()
         self._offers()
         self._train()
@@ -70,7 +73,8 @@ class Demo:
 
     def _offers(self) -> None:
         self._step("Each hospital says what it allows, in a policy that it owns")
-        self._console.print(views.offers_table(self._sandbox.office.participants()))
+        for line in views.offers(self._sandbox.office.participants()):
+            self._say(line)
 
     def _train(self) -> None:
         self._step(f"A researcher with a permit trains a model of {self._story.predicts}")
@@ -83,12 +87,14 @@ class Demo:
             for event in views.follow(self._sandbox.office, "job-1"):
                 if event.kind == "round":
                     progress.advance(task)
-                if event.kind in ("declined", "left-out", "evaluation", "ended"):
-                    progress.console.print("  " + views.sentence(event.kind, event.body))
+                if event.kind in ("accepted", "declined", "left-out", "evaluation", "ended"):
+                    self._say(views.sentence(event.kind, event.body))
         self._expect("job-1", JobState.FINISHED)
 
     def _compare(self) -> None:
-        self._step("How good is it? (This demo owns the records, so it may look; nobody else can)")
+        self._step("How good is it?")
+        self._say("Only this demo can look: it dealt out the records itself. The coordinator")
+        self._say("has no more than the noisy figures above.")
         office = self._sandbox.office
         releases.review(office, "job-1", _REVIEWERS[0], approve=True)
         spec = conduct.specification(office, "job-1")
@@ -100,28 +106,30 @@ class Demo:
             style = "bold green" if row.federated else ""
             table.add_row(row.name, f"{row.auc:.3f}", f"{row.accuracy:.1%}", style=style)
         self._console.print(table)
-        self._say("all of them on the same held-out people of all hospitals")
+        self._say("All of them on the same people, of all hospitals, who were kept out of training.")
 
     def _refuse_advertising(self) -> None:
-        self._step("An advertiser obtained a permit by mistake; the hospitals do not care")
+        self._step("An advertiser has a permit, issued by mistake: the hospitals refuse")
         self._issue("permit-2", "advertising", ADVERTISER, epsilon="1.0")
         self._submit("job-2", "permit-2", "0.5")
         self._show_refusals("job-2")
 
     def _refuse_greed(self) -> None:
-        self._step("The researcher wants a second, sharper model, at epsilon 2")
+        self._step("A second job asks for more epsilon than is left: the hospitals refuse")
         self._issue("permit-3", "scientific-research", RESEARCHER, epsilon="2.0")
         self._submit("job-3", "permit-3", "2.0")
         self._show_refusals("job-3")
 
     def _budgets(self) -> None:
-        self._step("The budget, as each hospital's log has it")
+        self._step("The privacy budget that every hospital owns, as its log has it")
         for name in self._names:
             shown = self._sandbox.run_command("node", "budget", str(self._sandbox.directory(name)))
-            self._console.print(shown, highlight=False, markup=False)
+            for line in shown.splitlines()[0 if name == self._names[0] else 1 :]:
+                self._console.print(line, highlight=False, markup=False)
+        self._say("Later jobs may depend on earlier results: shares add up, epsilons do not.")
 
     def _logs(self) -> None:
-        self._step("Every decision stands in a log; one of them is tampered with")
+        self._step("Every decision stands in a log that anyone can verify")
         for name in self._names:
             self._sandbox.stop(name)
         keys = {p.name: p.signing_key for p in self._sandbox.office.participants()}
@@ -135,16 +143,16 @@ class Demo:
         report = verify(copy, VerifyKey.parse(keys[victim]))
         if report.ok:
             raise LocalError("DEMO_TAMPERING", "a changed log was not noticed", "This is a bug")
-        self._say(f"[red]✗[/] {victim}, one byte changed: {report.finding}")
+        self._say(f"[red]✗[/] {victim}, one byte changed: {_what(report)}")
 
     def _label(self) -> None:
         self._step("What left the hospitals: a model, with its nutrition label")
         label = releases.read_label(self._sandbox.office, "job-1")
-        self._console.print(as_terminal(label))
+        self._console.print(as_terminal(label), width=min(100, self._console.width))
         self._output.mkdir(parents=True, exist_ok=True)
         page = self._output / "label.html"
         shutil.copy(releases.model_path(self._sandbox.office, "job-1").parent / "label.html", page)
-        self._say(f"the same as a page: {page}")
+        self._say(f"The same as a page to print: {page}")
 
     def _issue(self, permit_id: str, purpose: str, user: str, *, epsilon: str) -> None:
         now = utc_now()
@@ -192,11 +200,20 @@ class Demo:
     def _show_refusals(self, job: str) -> None:
         with self._busy("asking the hospitals"):
             events = list(views.follow(self._sandbox.office, job))
+        answers: dict[str, list[str]] = {}
         for event in events:
             if event.kind in ("declined", "accepted"):
-                self._say(views.sentence(event.kind, event.body))
+                answer = views.reasons(event.body) if event.kind == "declined" else "accepted"
+                answers.setdefault(answer, []).append(event.body["hospital"])
+        for answer, hospitals in answers.items():
+            self._say(f"[red]refused[/] by {', '.join(hospitals)}:")
+            for reason in answer.split("; "):
+                self._say(f"  - {reason}")
         self._expect(job, JobState.REFUSED)
-        self._say("nothing was computed")
+        self._say(f"Nothing was computed. From the log of {self._names[0]}:")
+        for constraint in _last_denial(self._sandbox.directory(self._names[0]) / "log").failed:
+            self._say(f"  [dim]{constraint.basis}[/]")
+            self._say(f"  [dim]  asks for {constraint.bound}; found {constraint.actual}[/]")
 
     def _expect(self, job: str, state: JobState) -> None:
         found, reason = conduct.state_of(self._sandbox.office, job)
@@ -222,6 +239,20 @@ class Demo:
             TextColumn("round {task.completed} of {task.total}"), TimeElapsedColumn(),
             console=self._console, transient=True,
         )  # fmt: skip
+
+
+def _last_denial(log: Path) -> Decision:
+    """The newest decision in a log; a hospital's own console would show it the same way."""
+    decided = [
+        entry.decision
+        for entry in (entries.parse(content) for _, content in read_entries(log))
+        if isinstance(entry, entries.Decided)
+    ]
+    return decided[-1]
+
+
+def _what(report: Report) -> str:
+    return report.finding.message if report.finding else "nothing was noticed"
 
 
 def _flip_a_byte(entries: Path) -> None:

@@ -93,7 +93,7 @@ class Sandbox:
         """What one `commensal` command prints. Raises `LocalError` (COMMAND_FAILED)."""
         finished = subprocess.run(  # noqa: S603 - our own command
             _command(*arguments), capture_output=True, check=False, timeout=_READY_SECONDS,
-            env=environment() | {"COLUMNS": "110"},
+            env=environment() | {"COLUMNS": "80"},
         )  # fmt: skip
         if finished.returncode:
             raise LocalError("COMMAND_FAILED", finished.stderr.decode(errors="replace").strip())

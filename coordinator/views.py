@@ -17,7 +17,12 @@ _POLL_SECONDS = 0.1
 
 RULES = {
     "ehds.art53.purpose": "the purpose is not one of Art. 53(1)",
-    "ehds.art54.prohibited-use": "a use that Art. 54 prohibits",
+    "ehds.art54": "not shown to be free of the uses that Art. 54 prohibits",
+    "ehds.art54.a": "Art. 54(a) prohibits decisions that are detrimental to people",
+    "ehds.art54.b": "Art. 54(b) prohibits use for jobs, insurance or credit",
+    "ehds.art54.c": "Art. 54(c) prohibits advertising and marketing",
+    "ehds.art54.d": "Art. 54(d) prohibits harmful products",
+    "ehds.art54.e": "Art. 54(e) prohibits what national ethics law forbids",
     "ehds.art68.permit": "no valid permit (Art. 68)",
     "ehds.art68.period": "outside the permit's period (Art. 68(10)(e))",
     "ehds.art68.use": "not the permit's purpose or user (Art. 68(10)(b))",
@@ -81,25 +86,17 @@ def figures(evaluation: dict[str, Any]) -> str:
     )
 
 
-def offers_table(participants: list[Participant]) -> "Table":
-    """One row per dataset on offer."""
-    from rich.table import Table  # noqa: PLC0415 - the coordinator runs without a terminal too
-
-    table = Table(box=None, pad_edge=False, header_style="bold")
-    for title in ("dataset", "for", "tasks", "at least", "epsilon per job", "until"):
-        table.add_column(title)
+def offers(participants: list[Participant]) -> Iterator[str]:
+    """Two lines per dataset on offer."""
     for participant in participants:
         for offer in participant.offers:
             policy = offer["policy"]
-            table.add_row(
-                offer["dataset"],
-                ", ".join(policy["purposes"]),
-                ", ".join(policy["tasks"]),
-                f"{policy['minimum_cohort']} people, {policy['minimum_participants']} hospitals",
-                policy["epsilon_per_job"],
-                policy["not_after"][:10],
+            yield f"{offer['dataset']}: for {', '.join(policy['purposes'])}"
+            yield (
+                f"    {policy['minimum_cohort']} people and {policy['minimum_participants']} "
+                f"hospitals at least, epsilon {policy['epsilon_per_job']} a job at most, "
+                f"until {policy['not_after'][:10]}"
             )
-    return table
 
 
 def jobs_table(office: Office) -> "Table":

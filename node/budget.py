@@ -15,7 +15,7 @@ from policies.privacy import NOTHING, Budget, Cost
 if TYPE_CHECKING:
     from rich.console import RenderableType
 
-_BAR = 40
+_BAR = 20
 
 
 @dataclass(frozen=True)
@@ -53,8 +53,10 @@ def picture(found: Iterable[Account]) -> "RenderableType":
     from rich.table import Table  # noqa: PLC0415 - ledgers are read where rich is not needed
 
     table = Table(box=None, pad_edge=False, header_style="bold")
-    for title in ("dataset", "spent or reserved", "", "epsilon"):
-        table.add_column(title)
+    table.add_column("dataset, and who spent", no_wrap=True, width=28)
+    table.add_column("spent or reserved", no_wrap=True)
+    table.add_column("", justify="right")
+    table.add_column("epsilon", no_wrap=True)
     for account in found:
         budget = account.budget
         share = budget.share_spent(account.spent)
@@ -62,7 +64,7 @@ def picture(found: Iterable[Account]) -> "RenderableType":
             f"[bold]{account.dataset}[/]",
             _bar(share),
             f"{share:.0%}",
-            f"{account.spent_epsilon:.3f} of {budget.epsilon} (delta {budget.delta})",
+            f"{account.spent_epsilon:.3f} of {budget.epsilon}",
         )
         for user, cost in account.by_user.items():
             part = budget.share_spent(cost)

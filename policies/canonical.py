@@ -43,7 +43,7 @@ def decode(content: bytes) -> Any:
     try:
         value = json.loads(content)
         spelled = encode(value)
-    except (ValueError, UnicodeError) as error:
+    except (ValueError, UnicodeError, PolicyError) as error:
         raise PolicyError("CANONICAL_BYTES", "document is not canonical JSON") from error
     if spelled != content:
         raise PolicyError("CANONICAL_BYTES", "document is JSON but not in canonical form")

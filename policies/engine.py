@@ -39,15 +39,14 @@ def compile(policy: Policy) -> Evaluate:  # noqa: A001 - the word that the field
 
 
 def _policy_rules(policy: Policy) -> tuple[Rule, ...]:
-    allowed_purposes = frozenset(purposes.by_name(name).iri for name in policy.purposes)
     return (
-        _scope("policy.dataset", policy, lambda request: (request.dataset,), {policy.dataset}),
-        _scope("policy.purpose", policy, lambda request: (request.purpose,), allowed_purposes),
+        _scope("policy.dataset", policy, lambda request: (request.dataset,), frozenset({policy.dataset})),
+        _scope("policy.purpose", policy, _purpose_name, frozenset(policy.purposes)),
         _scope("policy.tasks", policy, lambda request: request.tasks, frozenset(policy.tasks)),
         _scope(
             "policy.columns", policy, lambda request: request.columns, frozenset(policy.columns)
         ),
-        _scope("policy.outputs", policy, lambda request: (request.output,), set(policy.outputs)),
+        _scope("policy.outputs", policy, lambda request: (request.output,), frozenset(policy.outputs)),
         _period(policy),
         _participants(policy),
         _cohort(policy),
@@ -56,11 +55,16 @@ def _policy_rules(policy: Policy) -> tuple[Rule, ...]:
     )
 
 
+def _purpose_name(request: UsageRequest) -> tuple[str]:
+    purpose = purposes.by_iri(request.purpose)
+    return (purpose.name if purpose else request.purpose,)
+
+
 def _scope(
     rule: str,
     policy: Policy,
     asked: Callable[[UsageRequest], tuple[str, ...]],
-    allowed: frozenset[str] | set[str],
+    allowed: frozenset[str],
 ) -> Rule:
     bound = ", ".join(sorted(allowed))
 

@@ -37,13 +37,14 @@ def audit() -> None:
 def verify(context: click.Context, directory: Path, pinned: str | None) -> None:
     """Check every entry of the log in DIR (a log, or a data directory that holds `log/`)."""
     from connector.audit import verify as auditor  # noqa: PLC0415 - `--help` stays fast
+    from connector.audit.order import Order  # noqa: PLC0415
     from policies.errors import Error  # noqa: PLC0415
 
     try:
-        report = auditor.verify(directory, _pinned(pinned) if pinned else None)
+        report = auditor.verify(directory, _pinned(pinned) if pinned else None, Order().check)
     except Error as error:
         raise _CannotRead(error.diagnostics()) from error
-    _print(report)
+    _print(report, Order.passed if report.ok else ())
     context.exit(0 if report.ok else 1)
 
 
@@ -91,12 +92,12 @@ def _console() -> "Console":
     return Console(highlight=False, soft_wrap=True)
 
 
-def _print(report: "Report") -> None:
+def _print(report: "Report", also_passed: tuple[str, ...]) -> None:
     console = _console()
     size = f"{report.size} {'entry' if report.size == 1 else 'entries'}"
     console.print(f"[bold]{report.origin or 'audit log'}[/] [dim]{size} in[/]", end=" ")
     console.print(str(report.directory), style="dim", markup=False)
-    for passed in report.passed:
+    for passed in (*report.passed, *also_passed):
         console.print("  [green]✓[/]", _plain(passed))
     if report.finding is not None:
         console.print("  [red]✗[/]", _plain(report.finding.message, "red"))

@@ -344,7 +344,7 @@ def _told(state: State) -> tuple[str, ...]:
     if state.torn:
         told.append("cut off an append that was never acknowledged")
     if state.pending:
-        told.append(f"settled {len(state.pending)} entries from the journal, as signed")
+        told.append(f"entries settled from the journal, as signed: {len(state.pending)}")
     return tuple(told)
 
 

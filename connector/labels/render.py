@@ -150,7 +150,6 @@ def as_terminal(label: ModelLabel) -> "RenderableType":
         table,
         title="[bold]Nutrition facts[/] of a model",
         subtitle=f"job {label.head.job}, permit {label.head.permit}",
-        width=100,
     )
 
 

@@ -5,10 +5,11 @@ that it derives from the private dataset (issues 571, 819). Here the gradient of
 clipped and rounded to integers, persons are summed exactly, discrete Gaussian noise is added over
 the integers, and the divisor is a constant of the job.
 
-Sensitivity: a person's integer vector has L2 norm at most `_GRID` (`_to_grid` checks it in integer
-arithmetic, after rounding), in units of clipping_norm / _GRID. The noise has standard deviation
-noise_multiplier * _GRID, so the multiplier in the accountant is exact, rounding included.
-What follows the noisy sums (momentum, steps, the difference) is post-processing.
+Sensitivity: a person's integer vector has L2 norm at most `_GRID`, in units of clipping_norm /
+_GRID (`_within_sensitivity` checks it in integer arithmetic, after rounding). The noise has
+standard deviation noise_multiplier * _GRID, so the multiplier in the accountant is exact, rounding
+included. What follows the noisy sums (momentum, steps, the difference) is
+post-processing.
 """
 
 import sys
@@ -189,8 +190,8 @@ def _to_grid(gradients: torch.Tensor, clipping_norm: float) -> torch.Tensor:
     """Clip float64[persons, p] to `clipping_norm` and round to integers of norm at most `_GRID`.
 
     Rounding moves a vector by at most sqrt(p)/2, so the float clip stays that much below the
-    bound; the bound itself is then checked in integers. A vector that fails it, or is not finite
-    (its size is a person's private matter: no error), counts as zero.
+    bound; the bound itself is then checked in integers. A vector that is not finite counts as zero
+    (that it is not is the person's private matter: no error).
     """
     finite = gradients.isfinite().all(dim=1, keepdim=True)
     gradients = torch.where(finite, gradients, 0.0)
@@ -199,6 +200,13 @@ def _to_grid(gradients: torch.Tensor, clipping_norm: float) -> torch.Tensor:
     factors = torch.minimum(
         torch.full_like(norms, _GRID / clipping_norm), room / norms.clamp_min(1e-300)
     )
-    integers = (gradients * factors).round().to(torch.int64)
-    within = (integers * integers).sum(dim=1, keepdim=True) <= _GRID * _GRID
-    return torch.where(within, integers, 0)
+    return _within_sensitivity((gradients * factors).round().to(torch.int64))
+
+
+def _within_sensitivity(integers: torch.Tensor) -> torch.Tensor:
+    """Rows of int64[persons, p] with a squared norm above `_GRID`**2 become zero: no float here."""
+    # Checked one by one first: the square of a huge value would wrap around, abs() of -2**63 too.
+    small = ((integers >= -_GRID) & (integers <= _GRID)).all(dim=1, keepdim=True)
+    integers = torch.where(small, integers, 0)
+    squares = (integers * integers).sum(dim=1, keepdim=True)
+    return torch.where(squares <= _GRID * _GRID, integers, 0)

@@ -178,15 +178,33 @@ def _processes(directory: Path) -> Iterator[Any]:
     try:
         yield launch
     finally:
-        # Each leads a session of its own: its group holds the processes that it has spawned.
-        for number in (signal.SIGTERM, signal.SIGKILL):
-            for process in started:
+        _end(directory, started)
+
+
+def _end(directory: Path, started: list[subprocess.Popen[bytes]]) -> None:
+    # Flower's processes spawn others, in sessions of their own; all carry our home directory.
+    for number in (signal.SIGTERM, signal.SIGKILL):
+        deadline = time.monotonic() + 3
+        while pids := _marked(directory):
+            for pid in pids:
                 with suppress(ProcessLookupError):
-                    os.killpg(process.pid, number)
-            deadline = time.monotonic() + 3
+                    os.kill(pid, number)
             for process in started:
-                with suppress(subprocess.TimeoutExpired):
-                    process.wait(max(0.1, deadline - time.monotonic()))
+                process.poll()
+            if time.monotonic() > deadline:
+                break
+            time.sleep(0.1)
+    for process in started:
+        process.wait()
+
+
+def _marked(directory: Path) -> list[int]:
+    pids = []
+    for entry in Path("/proc").glob("[0-9]*"):
+        with suppress(OSError):
+            if f"FLWR_HOME={directory}/".encode() in (entry / "environ").read_bytes():
+                pids.append(int(entry.name))
+    return pids
 
 
 def _superlink(directory: Path, port: int) -> list[str]:
@@ -222,7 +240,6 @@ def _bundle(directory: Path) -> bytes:
 
 
 def _run(directory: Path, port: int, bundle: bytes, config: dict[str, int], began: float) -> None:
-    # Flower is imported while its servers start, as `flwr run` would in a process of its own.
     from flwr.common.serde import fab_to_proto, user_config_to_proto  # noqa: PLC0415 - see above
     from flwr.proto.control_pb2 import ListRunsRequest, StartRunRequest  # noqa: PLC0415
     from flwr.supercore.control.control_http_client import ControlHttpClient  # noqa: PLC0415

@@ -1,5 +1,6 @@
 """The contract with Flower, over real loopback TLS. Run it before moving the pin."""
 
+import asyncio
 import datetime as dt
 import json
 import logging
@@ -35,6 +36,7 @@ from connector.flower import (
     FleetMessage,
     FleetReply,
     FleetServer,
+    door,
     keys,
     version,
     wire,
@@ -316,6 +318,16 @@ def test_a_held_request_ends_when_the_node_is_closed_by_another_thread(node: Nod
     assert node.client.receive(600.0) is None
 
 
+def test_a_pull_that_arrives_after_its_node_has_left_is_not_held(node: Node) -> None:
+    leave = fleet_pb2.DeactivateNodeRequest(node_id=node.node_id)
+    assert _signed(node, "deactivate-node", leave) == 200
+    http = node.client._http._client
+    http.headers[WAIT_HEADER] = "600"
+    http.timeout = httpx.Timeout(5.0)
+    pull = fleet_pb2.PullMessagesRequest(node=node_pb2.Node(node_id=node.node_id))
+    assert _signed(node, "pull-messages", pull) == 200
+
+
 def test_held_requests_do_not_keep_the_server_from_stopping(
     files: tuple[str, str], authority: Authority
 ) -> None:
@@ -537,6 +549,16 @@ def test_a_request_that_is_too_large_is_refused_before_it_is_read(
         assert caught.value.code == "MESSAGE_TOO_LARGE"
     node.client.close()
     web.stop()
+
+
+def test_a_body_that_is_declared_too_large_is_not_received_at_all() -> None:
+    async def receive() -> Any:
+        raise AssertionError("the body was asked for")
+
+    for declared in (b"101", b"9" * 19, b"-1", b"1e9"):
+        scope = {"headers": [(b"content-length", declared)]}
+        with pytest.raises(door._Refused, match="REQUEST_TOO_LARGE"):
+            asyncio.run(door._read(scope, receive, 100))
 
 
 def test_a_body_without_a_length_is_counted_while_it_is_read(

@@ -118,6 +118,18 @@ def test_a_fixed_point_keeps_the_formula_from_drifting() -> None:
     assert float(epsilon(cost, DELTA)) == pytest.approx(by_hand, abs=2e-6)
 
 
+@pytest.mark.parametrize(("noise", "rate"), [(100.0, 1e-6), (1e4, 0.5), (0.3, 0.1), (0.02, 0.3)])
+def test_tiny_and_huge_losses_are_as_exact_as_the_closed_form_at_order_two(
+    noise: float, rate: float
+) -> None:
+    if noise > 0.1:
+        closed = math.log1p(rate**2 * math.expm1(1 / noise**2))
+    else:  # exp(2500) is beyond a float: log(q^2 e^x) to any visible digit
+        closed = 2 * math.log(rate) + 1 / noise**2
+    loss = privacy._step_rdp(2, noise, rate)
+    assert closed <= loss <= closed * (1 + 3e-9)
+
+
 @settings(deadline=None, max_examples=40)
 @given(noises, rates, st.integers(1, 50))
 def test_more_noise_fewer_steps_and_smaller_samples_cost_less(

@@ -99,7 +99,7 @@ class PowerCutDisk(KillingDisk):
         return {path.name: path.stat().st_ino for path in self._directory.iterdir()}
 
     def outage(self, target, seed):
-        chance = random.Random(seed)
+        chance = random.Random(seed)  # noqa: S311 - a repeatable accident, no secret
         current = {path.stat().st_ino: path.read_bytes() for path in self._directory.iterdir()}
         listed = self._listed()
         target.mkdir()

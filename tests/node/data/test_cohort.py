@@ -16,9 +16,10 @@ from connector.folds import Split
 
 SPLIT = Split(salt="5a" * 16, holdout="0.4")
 HEART = Path(__file__).parents[4] / "shared" / "data" / "heart4"
-HEART_FIELDS = (
-    "age sex cp trestbps chol fbs restecg thalach exang oldpeak slope ca thal num".split()
-)
+HEART_FIELDS = [
+    *("age", "sex", "cp", "trestbps", "chol", "fbs", "restecg"),
+    *("thalach", "exang", "oldpeak", "slope", "ca", "thal", "num"),
+]
 
 
 def dataset(**changes):

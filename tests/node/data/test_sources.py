@@ -1,6 +1,7 @@
 import io
 import os
 import traceback
+from pathlib import Path
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -190,11 +191,15 @@ def test_files_are_opened_once_bounded_and_regular(tmp_path):
         (tmp_path, 9_999, "FILE_UNREADABLE"),
         (tmp_path / "pipe", 9, "FILE_UNREADABLE"),
     ):
-        before = len(os.listdir("/proc/self/fd"))
+        before = open_descriptors()
         with pytest.raises(LocalError) as caught:
             open_file(wrong, limit)
         assert caught.value.code == code
-        assert len(os.listdir("/proc/self/fd")) == before
+        assert open_descriptors() == before
+
+
+def open_descriptors():
+    return sum(1 for _ in Path("/proc/self/fd").iterdir())
 
 
 def ward(**source):
@@ -213,7 +218,16 @@ def ward(**source):
     )
 
 
-def everything_said(error):
+def what_is_said(dataset, content, columns):
+    """Everything that could be logged about a file that is refused; "" for one that is not."""
+    try:
+        cohort.build(dataset, io.BytesIO(content), columns, SPLIT)
+    except LocalError as error:
+        return everything_in(error)
+    return ""
+
+
+def everything_in(error):
     chain, texts = error, []
     while chain is not None:
         texts.append("".join(traceback.format_exception(chain)))
@@ -233,12 +247,7 @@ lines = st.lists(st.lists(cells, min_size=1, max_size=5), min_size=1, max_size=6
 @settings(max_examples=300, suppress_health_check=[HealthCheck.too_slow])
 def test_whatever_is_wrong_with_a_file_no_error_holds_a_cell(rows, tail, header):
     content = header.encode() + "\n".join(map(",".join, rows)).encode() + tail
-    try:
-        cohort.build(ward(), io.BytesIO(content), ("age", "sex", "ward"), SPLIT)
-    except LocalError as error:
-        assert CANARY not in everything_said(error)
-        assert error.code
-        assert error.remedy
+    assert CANARY not in what_is_said(ward(), content, ("age", "sex", "ward"))
 
 
 @given(st.lists(st.sampled_from([CANARY, "50", None]), min_size=1, max_size=5))
@@ -247,7 +256,6 @@ def test_no_error_about_a_parquet_file_holds_a_cell(values):
     content = parquet(
         person=[f"{CANARY}{n}" for n in range(len(values))], age=values, sex=values, ward=values
     )
-    try:
-        cohort.build(dataset, io.BytesIO(content), ("age", "sex"), SPLIT)
-    except LocalError as error:
-        assert CANARY not in everything_said(error)
+    said = what_is_said(dataset, content, ("age", "sex"))
+    assert bool(said) == (CANARY in values or "50" in values)  # 50 is no sex
+    assert CANARY not in said

@@ -72,7 +72,13 @@ def test_removing_any_person_changes_one_count_by_one() -> None:
 def test_noise_is_on_every_count_even_of_nobody() -> None:
     counts = histogram(LOUD, RIGHT, *records([], [], []))
     assert np.count_nonzero(counts) > 10
-    assert 2 < counts.std() < 9
+
+
+def test_noise_has_the_deviation_that_the_accountant_is_told() -> None:
+    nobody = records([], [], [])
+    counts = np.stack([histogram(LOUD, RIGHT, *nobody, seed=seed) for seed in range(100)])
+    assert counts.std() == pytest.approx(5, rel=4 / np.sqrt(2 * counts.size))
+    assert abs(counts.mean()) < 4 * 5 / np.sqrt(counts.size)
 
 
 def test_noise_is_fresh_in_every_call_with_the_systems_randomness() -> None:

@@ -138,6 +138,13 @@ def test_a_gradient_within_the_bound_keeps_its_value_and_a_longer_one_its_direct
     assert (integers[1] / training._GRID).tolist() == pytest.approx([0.6, -0.8, 0], abs=1e-4)
 
 
+def test_integers_beyond_the_sensitivity_count_as_zero_even_where_their_squares_wrap() -> None:
+    grid = training._GRID
+    rows = [[grid, 0], [grid, 1], [2**62, 0], [-(2**63), 0], [2**32, 2**32], [3, -grid + 1]]
+    kept = training._within_sensitivity(torch.tensor(rows, dtype=torch.int64))
+    assert kept.tolist() == [[grid, 0], [0, 0], [0, 0], [0, 0], [0, 0], [3, -grid + 1]]
+
+
 def test_a_gradient_that_is_not_finite_counts_as_zero_for_that_person_only() -> None:
     gradients = torch.tensor([[float("nan"), 1.0], [0.5, 0.0], [float("inf"), 0.0]])
     integers = training._to_grid(gradients.double(), 1.0)

@@ -1,0 +1,334 @@
+import os
+import subprocess
+import sys
+import threading
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+import stub_worker
+from connector import frames
+from connector.errors import LocalError
+from connector.features import FeatureMap
+from connector.schema import Column
+from node.data.dataset import Dataset
+from connector.folds import Split
+from node.worker import Assignment, Sandbox, Worker
+
+STUB = str(Path(stub_worker.__file__).resolve())
+CANARY = 86.75309
+
+
+@pytest.fixture
+def ward(tmp_path):
+    """40 people with two rows each, of whom one counts; p7 has opted out; the last age is missing."""
+    rows = [f"p{n},{20 + n},{'FM'[n % 2]},{n % 3 > 0:d}" for n in range(40)]
+    rows += [f"p{n},{CANARY},F,1" for n in range(40)]
+    rows[39] = "p39,,F,1"
+    (tmp_path / "ward.csv").write_text("person,age,sex,died\n" + "\n".join(rows) + "\n")
+    (tmp_path / "opt-outs.txt").write_text("p7\n")
+    (tmp_path / "node.key").write_text("PRIVATE+KEY")
+    return Dataset.model_validate(
+        {
+            "id": "north/ward",
+            "title": "A ward",
+            "person_column": "person",
+            "opt_outs": "opt-outs.txt",
+            "source": {"kind": "csv", "path": "ward.csv"},
+            "columns": [
+                {"name": "age", "kind": "numeric", "minimum": 20, "maximum": 60},
+                {"name": "sex", "kind": "binary", "true": ["F"], "false": ["M"]},
+                {"name": "died", "kind": "binary"},
+            ],
+        }
+    ).relative_to(tmp_path)
+
+
+def assign(dataset, tasks, holdout="0.25", columns=("age", "sex")):
+    features = FeatureMap(
+        columns=tuple(dataset.schema.find(name) for name in columns),
+        outcome=dataset.schema.find("died"),
+    )
+    return Assignment(dataset, features, tuple(tasks), Split(salt="5a" * 16, holdout=holdout))
+
+
+def sandbox(**changes):
+    return Sandbox(**{"command": (STUB,), "max_answer_bytes": 1 << 20, **changes})
+
+
+@pytest.fixture
+def start(ward):
+    workers = []
+
+    def start(*tasks, dataset=ward, holdout="0.25", **changes):
+        assignment = assign(dataset, tasks, holdout)
+        workers.append(Worker.start(assignment, sandbox(**changes)))
+        return workers[-1]
+
+    yield start
+    for worker in workers:
+        worker.close()
+
+
+def code_of(call, *arguments):
+    with pytest.raises(LocalError) as caught:
+        call(*arguments)
+    assert "secret" not in repr(caught.value) + caught.value.diagnostics()
+    return caught.value.code
+
+
+def test_a_task_gets_its_fold_of_the_minimised_view_and_its_arrays(start):
+    worker = start("echo", "holdout")
+    parameters = np.arange(3, dtype=np.float32)
+    trained = worker.call("echo", {}, {"parameters": parameters}, 60)
+    held_out = worker.call("holdout", {}, {}, 60)
+    assert trained["parameters"].tolist() == [0, 1, 2]
+    assert trained["features"].dtype == trained["outcome"].dtype == np.float32
+    for fold in (trained, held_out):
+        assert fold["features"].shape == (len(fold["person"]), 2)
+        assert fold["person"].tolist() == list(range(len(fold["person"])))
+    ages = np.concatenate([trained["features"][:, 0], held_out["features"][:, 0]])
+    # One row each, without p7 (opted out) and p39 (no age): everybody is in one fold.
+    expected = [(n - 20) / 20 for n in range(40) if n not in (7, 39)]
+    assert sorted(ages) == pytest.approx(sorted(expected), abs=1e-6)
+    assert worker.facts.rows == 39
+    assert worker.facts.persons == {"train": len(trained["person"]), "holdout": len(held_out["person"])}
+    assert worker.persons() == min(worker.facts.persons.values())
+
+
+def test_only_the_folds_of_the_jobs_tasks_are_kept(start):
+    worker = start("echo", holdout="0")
+    assert worker.facts.persons == {"train": 38}
+    assert code_of(worker.call, "holdout", {}, {}, 60) == "TASK_UNKNOWN"
+
+
+def test_a_task_that_the_node_does_not_have_is_refused_at_once(start):
+    assert code_of(start, "mine_bitcoin") == "TASK_UNKNOWN"
+
+
+def test_what_an_attacker_inside_of_a_worker_would_try_does_not_work(start, ward, tmp_path):
+    key = tmp_path / "node.key"
+    worker = start("attempts", forbidden=(key,))
+    assert worker.facts.layers == ("limits", "landlock", "seccomp")
+    arguments = {"key": str(key), "records": str(ward.source.path)}
+    results = worker.call("attempts", arguments, {}, 60)
+    assert len(results) == 28
+    assert [name for name, worked in results.items() if worked[0]] == []
+    assert key.read_text() == "PRIVATE+KEY"
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["node.key", "opt-outs.txt", "ward.csv"]
+
+
+def test_the_same_attempts_work_where_nothing_isolates(ward, tmp_path):
+    # Without this, the test above could pass because its attempts are wrong.
+    names = ["tcp", "key", "records", "passwd", "list", "write", "mode", "signal_the_node", "fork"]
+    program = (
+        "import stub_worker as s, os, sys\n"
+        "os.fork = lambda: 1\n"
+        "s.socket.socketpair, s.subprocess.run, os.execv = [lambda *a: 0] * 3\n"
+        f"a = {{'key': {str(tmp_path / 'node.key')!r}, 'records': {str(ward.source.path)!r}}}\n"
+        "r = s.attempts(a, {}, 0, 0, 0)\n"
+        f"sys.exit(sum(int(r[n][0]) for n in {names!r}))"
+    )
+    environment = {"PYTHONPATH": os.pathsep.join([str(Path(STUB).parent), *sys.path])}
+    done = subprocess.run([sys.executable, "-c", program], env=environment, check=False)
+    assert done.returncode == len(names)
+
+
+def test_what_computing_needs_still_works(start):
+    assert start("ordinary").call("ordinary", {}, {}, 60)["done"].tolist() == [1, 8, 1]
+
+
+def test_the_child_inherits_neither_environment_nor_descriptors(start, monkeypatch, tmp_path):
+    monkeypatch.setenv("COMMENSAL_SECRET", "x")
+    with (tmp_path / "node.key").open() as key:
+        os.set_inheritable(key.fileno(), True)
+        result = start("environment").call("environment", {}, {}, 60)
+    names = bytes(result["names"].astype(np.uint8)).decode().split("\n")
+    allowed = {"LC_ALL", "OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"}
+    assert set(names) <= allowed | {"PYTHONPATH", "TORCHINDUCTOR_CACHE_DIR", "KMP_DUPLICATE_LIB_OK"}
+    assert result["fds"][0] in (-1, 6)  # three for /dev/null, two pipes, the listing; -1: hidden
+
+
+def test_an_exceptions_text_stays_inside_and_the_worker_goes_on(start):
+    worker = start("fail", "echo")
+    assert code_of(worker.call, "fail", {}, {}, 60) == "TASK_FAILED"
+    assert "features" in worker.call("echo", {}, {}, 60)
+
+
+@pytest.mark.parametrize(
+    ("code", "reported"),
+    [("TASK_INPUT_SHAPE", "TASK_INPUT_SHAPE"), ("AGE_IS_77", "TASK_FAILED"), ("", "TASK_FAILED")],
+)
+def test_a_tasks_code_is_passed_on_if_it_is_a_known_one(start, code, reported):
+    assert code_of(start("odd_code").call, "odd_code", {"code": code}, {}, 60) == reported
+
+
+def test_memory_is_bounded(start):
+    assert code_of(start("exhaust").call, "exhaust", {}, {}, 60) == "TASK_MEMORY"
+
+
+def test_a_task_cannot_change_the_records_for_the_next_call(start):
+    worker = start("mutate", "echo")
+    assert code_of(worker.call, "mutate", {}, {}, 60) == "TASK_FAILED"
+    assert worker.call("echo", {}, {}, 60)["features"].any()
+
+
+@pytest.mark.parametrize("how", ["type", "value", "dtype", "large"])
+def test_only_bounded_numeric_arrays_are_answers(start, how):
+    assert code_of(start("wrong").call, "wrong", {"how": how}, {}, 60) == "TASK_ANSWER"
+
+
+def test_what_a_library_prints_is_no_part_of_an_answer(start):
+    assert list(start("wrong").call("wrong", {"how": "print"}, {}, 60)) == ["x"]
+
+
+def is_over(worker):
+    assert worker._process.returncode is not None
+    return code_of(worker.call, "echo", {}, {}, 60) == "WORKER_DIED"
+
+
+def test_a_task_that_does_not_end_is_killed(start):
+    worker = start("spin", "echo")
+    worker.call("echo", {}, {}, 60)
+    assert code_of(worker.call, "spin", {}, {}, 0.05) == "TASK_TIMEOUT"
+    assert is_over(worker)
+
+
+def test_a_worker_that_dies_is_noticed(start):
+    worker = start("vanish")
+    assert code_of(worker.call, "vanish", {}, {}, 60) == "WORKER_DIED"
+    assert is_over(worker)
+
+
+def prefixed(frame):
+    return (len(frame).to_bytes(8, "big") + frame).hex()
+
+
+@pytest.mark.parametrize(
+    ("message", "code"),
+    [
+        ("7f" + "ff" * 7, "ANSWER_TOO_LARGE"),
+        ((1 << 21).to_bytes(8, "big").hex(), "ANSWER_TOO_LARGE"),
+        (prefixed(b""), "ANSWER_MALFORMED"),
+        (prefixed(b"secret"), "ANSWER_MALFORMED"),
+        (prefixed(frames.pack({"status": "error", "code": "secret"}, {})), "TASK_FAILED"),
+        (prefixed(frames.pack({"status": "error", "code": ["secret"]}, {})), "TASK_FAILED"),
+        (prefixed(frames.pack({}, {})), "TASK_FAILED"),
+        ("00000000000000ff" + "00", "WORKER_DIED"),
+        ("00", "WORKER_DIED"),
+    ],
+)
+def test_a_worker_that_was_taken_over_cannot_say_what_it_likes(start, message, code):
+    worker = start("bypass", max_answer_bytes=1 << 20)
+    assert code_of(worker.call, "bypass", {"bytes": message}, {}, 60) == code
+
+
+def test_closing_ends_a_call_under_way(start):
+    worker = start("spin", "echo")
+    worker.call("echo", {}, {}, 60)
+    codes = []
+    thread = threading.Thread(
+        target=lambda: codes.append(code_of(worker.call, "spin", {}, {}, 600))
+    )
+    thread.start()
+    worker.close()
+    thread.join()
+    assert codes == ["WORKER_DIED"]
+    assert is_over(worker)
+    worker.close()
+
+
+def test_a_worker_ends_with_its_node(ward):
+    program = (
+        "import os, sys, test_worker as t\n"
+        "from node.worker import Worker\n"
+        "from node.data.dataset import Dataset\n"
+        "ward = Dataset.model_validate_json(sys.stdin.read())\n"
+        "worker = Worker.start(t.assign(ward, ['spin', 'echo']), t.sandbox())\n"
+        "worker.call('echo', {}, {}, 60)\n"
+        "worker._send(t.frames.pack({'task': 'spin', 'arguments': {}}, {}), 1e18)\n"
+        "print(worker._process.pid, flush=True)\n"
+        "os._exit(0)\n"
+    )
+    environment = {"PYTHONPATH": os.pathsep.join([str(Path(STUB).parent), *sys.path])}
+    done = subprocess.run(
+        [sys.executable, "-c", program],
+        input=ward.model_dump_json().encode(),
+        capture_output=True,
+        env=environment,
+        check=True,
+    )
+    try:
+        descriptor = os.pidfd_open(int(done.stdout))
+    except ProcessLookupError:
+        return
+    # A pidfd becomes readable when its process has ended.
+    import select
+
+    assert select.select([descriptor], [], [], 60)[0]
+    os.close(descriptor)
+
+
+def test_problems_with_the_file_are_reported_with_place_and_remedy(start, ward):
+    ward.source.path.write_text("person,age,sex,died\np1,40,secret,1\n")
+    with pytest.raises(LocalError) as caught:
+        start("echo")
+    assert caught.value.code == "VALUE_UNREADABLE"
+    assert "row 1" in caught.value.message
+    assert caught.value.remedy
+    assert "secret" not in caught.value.diagnostics()
+
+
+def test_a_file_that_is_not_there_starts_no_process(start, ward):
+    ward.source.path.unlink()
+    assert code_of(start, "echo") == "FILE_MISSING"
+
+
+def test_a_list_of_opt_outs_that_is_not_there_stops_the_worker(start, ward):
+    ward.opt_outs.unlink()
+    assert code_of(start, "echo") == "FILE_MISSING"
+
+
+def test_a_job_that_means_other_units_is_refused(ward):
+    years = ward.schema.find("age").model_copy(update={"unit": "months"})
+    features = FeatureMap(columns=(years,), outcome=ward.schema.find("died"))
+    split = Split(salt="5a" * 16, holdout="0")
+    assert code_of(Worker.start, Assignment(ward, features, ("echo",), split)) == "SCHEMA_MISMATCH"
+
+
+def test_a_job_that_asks_for_a_column_that_is_not_there_is_refused(ward):
+    name = Column(name="name", kind="binary")
+    features = FeatureMap(columns=(name,), outcome=ward.schema.find("died"))
+    assignment = Assignment(ward, features, ("echo",), Split(salt="5a" * 16, holdout="0"))
+    assert code_of(Worker.start, assignment, sandbox()) == "COLUMN_UNKNOWN"
+
+
+def test_a_key_within_reach_stops_the_worker(start):
+    assert code_of(lambda: start("echo", forbidden=(Path(os.__file__),))) == "ISOLATION_BROKEN"
+
+
+def test_the_node_itself_loads_neither_records_nor_torch():
+    program = "import sys, node.worker; sys.exit(any(m in sys.modules for m in ('torch', 'pyarrow')))"
+    assert subprocess.run([sys.executable, "-c", program], check=False).returncode == 0
+
+
+def test_the_real_catalogue_trains_inside_of_the_sandbox(ward):
+    tasks = pytest.importorskip("connector.tasks").TASKS
+    assignment = assign(ward, ["training.logistic", "evaluation.logistic"])
+    worker = Worker.start(assignment)
+    arguments = {
+        "clipping_norm": "1",
+        "noise_multiplier": "1",
+        "sampling_rate": "0.5",
+        "local_steps": 2,
+        "expected_batch": 10,
+        "learning_rate": "0.5",
+        "momentum": "0",
+    }
+    parameters = np.zeros(3, dtype=np.float32)
+    try:
+        result = worker.call("training.logistic", arguments, {"parameters": parameters}, 120)
+    finally:
+        worker.close()
+    assert tasks["training.logistic"].returns(arguments, 2, result)

@@ -1,0 +1,192 @@
+"""Each constraint from both sides, and what a decision says."""
+
+from datetime import timedelta
+from decimal import Decimal
+from typing import Any
+
+import pytest
+from builders import NOW, facts, permit, policy, request
+
+from policies import engine, purposes
+from policies.decision import Verdict, verdict_of
+from policies.privacy import SampledGaussian
+from policies.request import Facts, UsageRequest
+
+def failed(rules: engine.Evaluate, asked: UsageRequest, known: Facts) -> set[str]:
+    decision = rules(asked, known)
+    assert decision.verdict is (Verdict.DENY if decision.failed else Verdict.ALLOW)
+    return {constraint.rule for constraint in decision.failed}
+
+
+def test_a_request_that_fits_everything_is_allowed() -> None:
+    granted = permit()
+    decision = engine.compile(policy())(request(granted), facts(granted))
+    assert decision.verdict is Verdict.ALLOW
+    assert all(constraint.satisfied for constraint in decision.constraints)
+    assert decision.policy_digest == policy().digest
+    assert decision.request_digest == request(granted).digest
+
+
+@pytest.mark.parametrize(
+    ("name", "point"),
+    [
+        ("detrimental-decision", "a"),
+        ("discrimination", "b"),
+        ("advertising", "c"),
+        ("harmful-product", "d"),
+        ("unethical", "e"),
+    ],
+)
+def test_a_prohibited_use_is_denied_by_its_point_whatever_the_permit_says(
+    name: str, point: str
+) -> None:
+    purpose = purposes.by_name(name).iri
+    granted = permit(purpose=purpose)
+    rules = failed(
+        engine.compile(policy()), request(granted, purpose=purpose), facts(granted)
+    )
+    assert rules == {"ehds.art53.purpose", f"ehds.art54.{point}", "policy.purpose"}
+
+
+def test_a_purpose_that_nobody_knows_is_denied() -> None:
+    granted = permit(purpose="urn:something")
+    rules = failed(
+        engine.compile(policy()), request(granted, purpose="urn:something"), facts(granted)
+    )
+    assert rules == {"ehds.art53.purpose", "ehds.art54", "policy.purpose"}
+
+
+@pytest.mark.parametrize(
+    ("changed", "rule"),
+    [
+        ({"state": "revoked"}, "ehds.art68.permit"),
+        ({"state": "expired"}, "ehds.art68.permit"),
+        ({"not_after": NOW}, "ehds.art68.period"),
+        ({"not_before": NOW + timedelta(seconds=1)}, "ehds.art68.period"),
+        ({"data_user": "somebody else"}, "ehds.art68.use"),
+        ({"datasets": ("north/other",)}, "ehds.art68.scope"),
+        ({"columns": ("age",)}, "ehds.art68.scope"),
+        ({"tasks": ("training.mlp",)}, "ehds.art68.scope"),
+        ({"outputs": ("table",)}, "ehds.art68.scope"),
+        ({"minimum_participants": 5}, "ehds.art68.participants"),
+        ({"epsilon": "0.1"}, "ehds.art68.budget"),
+    ],
+)
+def test_a_permit_that_does_not_cover_the_job_is_named(changed: dict[str, Any], rule: str) -> None:
+    granted = permit(**changed)
+    assert failed(engine.compile(policy()), request(granted), facts(granted)) == {rule}
+
+
+@pytest.mark.parametrize("state", ["granted", "amended", "renewed"])
+def test_three_states_of_a_permit_entitle(state: str) -> None:
+    granted = permit(state=state)
+    assert not failed(engine.compile(policy()), request(granted), facts(granted))
+
+
+def test_a_permit_is_in_force_from_its_first_moment_to_before_its_last() -> None:
+    granted = permit(not_before=NOW, not_after=NOW + timedelta(milliseconds=1))
+    assert not failed(engine.compile(policy()), request(granted), facts(granted))
+
+
+def test_without_a_verified_permit_everything_that_rests_on_it_fails() -> None:
+    rules = failed(engine.compile(policy()), request(permit()), facts(None))
+    assert rules == {
+        "ehds.art68.permit",
+        "ehds.art68.period",
+        "ehds.art68.use",
+        "ehds.art68.scope",
+        "ehds.art68.participants",
+        "ehds.art68.budget",
+    }
+
+
+def test_another_permit_than_the_job_names_does_not_entitle() -> None:
+    granted = permit()
+    asked = request(permit(id="permit-2"))
+    assert failed(engine.compile(policy()), asked, facts(granted)) == {"ehds.art68.permit"}
+
+
+@pytest.mark.parametrize(
+    ("changed", "rule"),
+    [
+        ({"purposes": ("statistics",)}, "policy.purpose"),
+        ({"dataset": "north/other"}, "policy.dataset"),
+        ({"tasks": ("training.mlp",)}, "policy.tasks"),
+        ({"columns": ("age",)}, "policy.columns"),
+        ({"outputs": ("table",)}, "policy.outputs"),
+        ({"minimum_cohort": 101}, "policy.cohort"),
+        ({"minimum_participants": 5}, "policy.participants"),
+        ({"epsilon_per_job": "0.1"}, "policy.epsilon-per-job"),
+        ({"not_after": NOW}, "policy.period"),
+        ({"not_before": NOW + timedelta(seconds=1)}, "policy.period"),
+    ],
+)
+def test_what_the_hospital_does_not_allow_is_named(changed: dict[str, Any], rule: str) -> None:
+    granted = permit()
+    assert failed(engine.compile(policy(**changed)), request(granted), facts(granted)) == {rule}
+
+
+def test_all_that_is_wrong_is_said_not_only_the_first() -> None:
+    granted = permit(columns=("age",))
+    own = policy(columns=("age",), minimum_cohort=101, minimum_participants=5)
+    assert failed(engine.compile(own), request(granted), facts(granted)) == {
+        "ehds.art68.scope",
+        "policy.columns",
+        "policy.cohort",
+        "policy.participants",
+    }
+
+
+def test_what_was_spent_before_counts() -> None:
+    granted = permit(epsilon="100")
+    evaluate = engine.compile(policy(epsilon_per_job="2.0"))
+    half = SampledGaussian(Decimal(3)).cost
+    assert not failed(evaluate, request(granted), facts(granted, planned=half))
+    known = facts(granted, planned=half, spent_dataset=half)
+    assert failed(evaluate, request(granted), known) == {"policy.budget"}
+
+
+def test_what_was_spent_under_the_permit_counts_by_itself() -> None:
+    granted = permit(epsilon="2")
+    evaluate = engine.compile(policy(epsilon_per_job="2.0", budget={"epsilon": "9", "delta": "0.00001"}))
+    half = SampledGaussian(Decimal(3)).cost
+    known = facts(granted, planned=half, spent_permit=half, spent_dataset=half)
+    assert failed(evaluate, request(granted), known) == {"ehds.art68.budget"}
+
+
+def test_a_cohort_that_was_not_counted_never_entitles() -> None:
+    granted = permit()
+    decision = engine.compile(policy())(request(granted), facts(granted, persons=None))
+    assert decision.verdict is Verdict.UNDETERMINED
+    assert not decision.failed
+
+
+def test_a_cohort_that_was_not_counted_does_not_hide_a_denial() -> None:
+    granted = permit(state="revoked")
+    decision = engine.compile(policy())(request(granted), facts(granted, persons=None))
+    assert decision.verdict is Verdict.DENY
+
+
+def test_no_constraints_are_no_permission() -> None:
+    assert verdict_of(()) is Verdict.UNDETERMINED
+
+
+def test_a_decision_does_not_tell_the_size_of_the_cohort() -> None:
+    granted = permit()
+    evaluate = engine.compile(policy())
+    for fewer, more in ((3, 99), (100, 98_765)):
+        assert evaluate(request(granted), facts(granted, persons=fewer)) == evaluate(
+            request(granted), facts(granted, persons=more)
+        )
+
+
+def test_every_failed_constraint_has_a_remedy() -> None:
+    own = policy(tasks=("x",), columns=("y",), minimum_cohort=999, minimum_participants=99)
+    decision = engine.compile(own)(request(permit()), facts(None))
+    assert all(constraint.remedy for constraint in decision.failed)
+
+
+def test_the_same_question_gets_the_same_answer() -> None:
+    granted = permit()
+    first = engine.compile(policy())(request(granted), facts(granted))
+    assert engine.compile(policy())(request(granted), facts(granted)) == first
