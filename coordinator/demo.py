@@ -93,8 +93,8 @@ class Demo:
 
     def _compare(self) -> None:
         self._step("How good is it?")
-        self._say("Only this demo can look: it dealt out the records itself. The coordinator")
-        self._say("has no more than the noisy figures above.")
+        self._say("Only this demo can say exactly: it has all the records itself. The")
+        self._say("coordinator has no more than the noisy figures above.")
         office = self._sandbox.office
         releases.review(office, "job-1", _REVIEWERS[0], approve=True)
         spec = conduct.specification(office, "job-1")

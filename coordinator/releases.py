@@ -1,6 +1,5 @@
 """Results: held until a person has reviewed them (Art. 73(2)), labelled, signed, logged."""
 
-from decimal import ROUND_UP, Decimal
 from pathlib import Path
 from typing import Any
 
@@ -26,7 +25,7 @@ from connector.clock import utc_now
 from coordinator.office import Office, write_atomically
 from policies import canonical, purposes
 from policies.permit import Permit
-from policies.privacy import epsilon
+from policies.privacy import epsilon, spell_epsilon
 
 
 def hold(
@@ -161,9 +160,9 @@ def _privacy(spec: JobSpec, permit: Permit) -> Privacy:
     return Privacy(
         unit="a person, with all their rows",
         neighbouring="add or remove one person",
-        epsilon=str(epsilon(spec.cost(), permit.delta).quantize(Decimal("0.001"), ROUND_UP)),
+        epsilon=spell_epsilon(epsilon(spec.cost(), permit.delta)),
         delta=str(permit.delta),
-        mechanism="DP-SGD at each hospital: clipped per person, discrete Gaussian noise, FedAvg",
+        mechanism="DP-SGD at each hospital: clipped per person, discrete Gaussian noise",
         noise_multiplier=str(mechanism.noise_multiplier),
         clipping_norm=str(clipping_norm),
         sampling_rate=str(mechanism.sampling_rate),

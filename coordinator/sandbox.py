@@ -15,12 +15,14 @@ import time
 from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from datetime import datetime
 from pathlib import Path
 from typing import Self, TypeVar
 
+from connector.clock import utc_now
 from connector.errors import LocalError
 from coordinator import office
-from coordinator.office import Office, offers_of
+from coordinator.office import Office
 
 T = TypeVar("T")
 _STOP_SECONDS = 10.0
@@ -33,6 +35,15 @@ class Hospital:
 
     name: str
     files: Mapping[str, str | Path]
+
+
+@dataclass(frozen=True)
+class Finished:
+    """How a command ended, and what it printed."""
+
+    code: int
+    output: str
+    errors: str
 
 
 class Sandbox:
@@ -62,9 +73,16 @@ class Sandbox:
         directory = self.root / "coordinator"
         if not directory.exists():
             office.create(directory, name, "127.0.0.1", 0)
-        self._start("coordinator", "coordinator", "run", str(directory))
         address = directory / "address"
+        address.unlink(missing_ok=True)  # what a killed coordinator left is no sign of life
+        self._start("coordinator", "coordinator", "run", str(directory))
         self.wait_for("coordinator", lambda: address.exists() or None)
+
+    def keep_port(self) -> None:
+        """Configure the port that was chosen, so that nodes find a restarted coordinator again."""
+        port = self.office.address().rpartition(":")[2]
+        config = self.office.paths.config
+        config.write_text(config.read_text().replace("port = 0\n", f"port = {port}\n"))
 
     def prepare(self, hospital: Hospital) -> Path:
         """Write a node's directory; paths to files are linked, text is written."""
@@ -84,20 +102,33 @@ class Sandbox:
 
     def start_nodes(self, names: list[str]) -> None:
         """Run nodes, all at once, and wait until the coordinator knows what they offer."""
+        now = utc_now()
         for name in names:
             self._start(name, "node", "run", str(self.directory(name)))
+        self.wait_for_nodes(names, now)
+
+    def wait_for_nodes(self, names: list[str], since: datetime) -> None:
+        """Wait until these running nodes have told the coordinator what they offer, after `since`."""
         for name in names:
-            self.wait_for(name, lambda name=name: self._offers(name))  # type: ignore[misc] # default argument binds the loop's name
+            self.wait_for(name, lambda name=name: self._described(name, since))  # type: ignore[misc] # default argument binds the loop's name
 
     def run_command(self, *arguments: str) -> str:
         """What one `commensal` command prints. Raises `LocalError` (COMMAND_FAILED)."""
+        finished = self.attempt(*arguments)
+        if finished.code:
+            raise LocalError("COMMAND_FAILED", finished.errors.strip())
+        return finished.output.rstrip()
+
+    def attempt(self, *arguments: str, given: str = "") -> Finished:
+        """Run one `commensal` command to its end, with `given` on its standard input."""
         finished = subprocess.run(  # noqa: S603 - our own command
-            _command(*arguments), capture_output=True, check=False, timeout=_READY_SECONDS,
-            env=environment() | {"COLUMNS": "80"},
+            _command(*arguments), input=given.encode(), capture_output=True, check=False,
+            timeout=_READY_SECONDS, env=environment() | {"COLUMNS": "80"},
         )  # fmt: skip
-        if finished.returncode:
-            raise LocalError("COMMAND_FAILED", finished.stderr.decode(errors="replace").strip())
-        return finished.stdout.decode(errors="replace").rstrip()
+        output, errors = (
+            part.decode(errors="replace") for part in (finished.stdout, finished.stderr)
+        )
+        return Finished(finished.returncode, output, errors)
 
     def stop(self, name: str) -> None:
         """Stop one process as its operator would (SIGTERM)."""
@@ -110,6 +141,10 @@ class Sandbox:
         with contextlib.suppress(ProcessLookupError):
             os.killpg(process.pid, signal.SIGKILL)
         process.wait()
+
+    def wait_until_ended(self, name: str) -> int:
+        """Wait for a process to end by itself; returns its exit code."""
+        return self._processes.pop(name).wait(_READY_SECONDS)
 
     def directory(self, name: str) -> Path:
         """A participant's directory."""
@@ -160,17 +195,14 @@ class Sandbox:
 
     def _enrol(self, name: str) -> None:
         line = self.office.invite(name).as_line()
-        finished = subprocess.run(  # noqa: S603 - our own command
-            _command("node", "enrol", str(self.directory(name)), "--invitation", "-"),
-            input=line.encode(), capture_output=True, check=False, timeout=_READY_SECONDS,
-            env=environment(),
-        )  # fmt: skip
-        if finished.returncode:
-            raise LocalError("ENROLMENT_FAILED", f"{name}: {finished.stderr.decode().strip()}")
+        directory = str(self.directory(name))
+        finished = self.attempt("node", "enrol", directory, "--invitation", "-", given=line)
+        if finished.code:
+            raise LocalError("ENROLMENT_FAILED", f"{name}: {finished.errors.strip()}")
 
-    def _offers(self, name: str) -> bool | None:
-        offers = offers_of(self.office.participants())
-        return any(dataset.startswith(f"{name}/") for dataset in offers) or None
+    def _described(self, name: str, since: datetime) -> bool | None:
+        seen = {p.name: p.last_seen for p in self.office.participants()}.get(name)
+        return (seen is not None and seen >= since) or None
 
     def _last_line(self, name: str) -> str:
         lines = self.output(name).strip().splitlines()

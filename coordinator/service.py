@@ -26,6 +26,7 @@ from connector.audit import entries
 from connector.audit.log import Log
 from connector.errors import LocalError
 from connector.flower.server import FleetRun, FleetServer
+from connector.flower.web import WebServer
 from connector.identity import certificates
 from connector.identity.enrolment import EnrolmentRequest
 from connector.identity.keys import VerifyKey
@@ -68,7 +69,7 @@ class Service:
             office.paths.identity, office.config.host, office.clock()
         )
         listener = _listen(office.config.host, office.config.port)
-        server = _Server(self._web_config())
+        server = _Server(self._web_config(), self._fleet)
         address = "{}:{}".format(*listener.getsockname()[:2])
         write_atomically(office.paths.address, address)
         self._say(f"coordinator {office.key.name} listens on https://{address}")
@@ -267,7 +268,7 @@ class Service:
         return document, participant
 
 
-class _Server(uvicorn.Server):
+class _Server(WebServer):
     """uvicorn without its own signal handling: the command line stops the whole service."""
 
     @contextlib.contextmanager

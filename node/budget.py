@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from connector.audit import entries
 from connector.audit.damage import read_entries
 from node.ledger import Ledger
-from policies.privacy import NOTHING, Budget, Cost
+from policies.privacy import NOTHING, Budget, Cost, spell_epsilon
 
 if TYPE_CHECKING:
     from rich.console import RenderableType
@@ -64,7 +64,7 @@ def picture(found: Iterable[Account]) -> "RenderableType":
             f"[bold]{account.dataset}[/]",
             _bar(share),
             f"{share:.0%}",
-            f"{account.spent_epsilon:.3f} of {budget.epsilon}",
+            f"{spell_epsilon(account.spent_epsilon)} of {budget.epsilon}",
         )
         for user, cost in account.by_user.items():
             part = budget.share_spent(cost)

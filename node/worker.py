@@ -25,8 +25,8 @@ import node
 from connector import frames
 from connector.errors import LocalError, RemoteError
 from connector.features import FeatureMap
-from node.data.dataset import Dataset
 from connector.folds import Split
+from node.data.dataset import Dataset
 from node.data.sources import open_file
 from node.worker_messages import FRAME_BYTES, LENGTH_BYTES, TASK_CODES, Facts, Start
 
@@ -38,6 +38,7 @@ if TYPE_CHECKING:
 MAX_OPT_OUT_BYTES = 1 << 28
 _CHUNK_BYTES = 1 << 20
 _MAX_TEXT = 4000
+_MAX_WAIT = (1 << 31) - 1  # milliseconds, what poll(2) can wait
 
 
 @dataclass(frozen=True)
@@ -218,7 +219,8 @@ class Worker:
 def _wait(descriptor: int, event: int, deadline: float) -> None:
     poll = select.poll()
     poll.register(descriptor, event)
-    if not poll.poll(max(0.0, deadline - time.monotonic()) * 1000):
+    milliseconds = max(0.0, deadline - time.monotonic()) * 1000
+    if not poll.poll(min(milliseconds, _MAX_WAIT)):
         raise TimeoutError
 
 
@@ -228,7 +230,8 @@ def _reported(header: dict[str, Any], *, loading: bool) -> LocalError:
     if loading:
         message, remedy = (str(header.get(key, ""))[:_MAX_TEXT] for key in ("message", "remedy"))
         return LocalError(str(code)[:80], message, remedy)
-    return LocalError(code if code in TASK_CODES else "TASK_FAILED", "a task has failed")
+    known = isinstance(code, str) and code in TASK_CODES
+    return LocalError(str(code) if known else "TASK_FAILED", "a task has failed")
 
 
 def _check_features(assignment: Assignment) -> None:

@@ -14,8 +14,8 @@ from typing import Annotated, Literal
 from pydantic import Field
 
 from connector.features import FeatureMap
-from node.data.dataset import Dataset
 from connector.folds import Split
+from node.data.dataset import Dataset
 from policies.document import Document
 from policies.permit import Name
 

@@ -6,12 +6,11 @@ named is not allowed, and a missing fact never counts as satisfied.
 """
 
 from collections.abc import Callable
-from decimal import ROUND_UP, Decimal
 
 from policies import purposes
 from policies.decision import Constraint, Decision, verdict_of
 from policies.policy import Policy
-from policies.privacy import Budget, Cost, epsilon
+from policies.privacy import Budget, Cost, epsilon, spell_epsilon
 from policies.request import Facts, UsageRequest
 from policies.statute import RULES
 
@@ -134,7 +133,7 @@ def _job_cap(policy: Policy) -> Rule:
             rule="policy.epsilon-per-job",
             basis=f"policy {policy.id} version {policy.version}",
             bound=f"epsilon at most {policy.epsilon_per_job} (delta {policy.budget.delta})",
-            actual=f"epsilon {_shown(planned)}",
+            actual=f"epsilon {spell_epsilon(planned)}",
             satisfied=planned <= policy.epsilon_per_job,
             remedy="Plan fewer rounds or more noise",
         )
@@ -172,12 +171,8 @@ def _within(rule: str, basis: str, budget: Budget, spent: Cost, planned: Cost) -
         rule=rule,
         basis=basis,
         bound=f"epsilon at most {budget.epsilon} (delta {budget.delta}) in all",
-        actual=f"epsilon {_shown(before)} spent or reserved, {_shown(after)} with this job",
+        actual=f"epsilon {spell_epsilon(before)} spent or reserved, {spell_epsilon(after)} with this job",
         satisfied=budget.admits(spent, planned),
         remedy="Plan a job that costs less; what was spent does not come back",
     )
 
-
-def _shown(value: Decimal | float) -> str:
-    """Three decimals, rounded up: a shown cost is never below the real one."""
-    return str(Decimal(value).quantize(Decimal("0.001"), rounding=ROUND_UP))

@@ -61,6 +61,11 @@ def spell_decimal(value: Decimal) -> str:
     return text
 
 
+def spell_epsilon(value: Decimal) -> str:
+    """For people: three decimals, rounded up, so that what is shown is never below what is."""
+    return str(value.quantize(Decimal("0.001"), rounding=ROUND_CEILING))
+
+
 @dataclass(frozen=True)
 class SampledGaussian:
     """`steps` adaptive Gaussian sums, each over a fresh Poisson sample of the persons.

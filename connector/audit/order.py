@@ -61,4 +61,4 @@ class Order:
 
 
 def _wrong(index: int, what: str) -> PolicyError:
-    return PolicyError("LOG_ORDER", f"entry {index} {what}")
+    return PolicyError("LOG_ORDER", f"the entry {what}")

@@ -166,7 +166,6 @@ _PAGE = Template("""<!doctype html>
 :root { color-scheme: light dark; --ink: #111; --paper: #fff; --quiet: #595959; }
 @media (prefers-color-scheme: dark) { :root { --ink: #f2f2f2; --paper: #161616; --quiet: #b0b0b0; } }
 @page { size: A4; margin: 14mm; }
-@media print { :root { --ink: #000; --paper: #fff; --quiet: #444; } body { padding: 0; } }
 * { box-sizing: border-box; }
 body { margin: 0; padding: 1.5rem 1rem; background: var(--paper); color: var(--ink);
   font: 1rem/1.4 "Helvetica Neue", Helvetica, Arial, "Liberation Sans", sans-serif; }
@@ -177,7 +176,7 @@ section { border-top: .55rem solid var(--ink); padding: .2rem 0 .5rem; break-ins
 section:last-of-type { border-bottom: .3rem solid var(--ink); }
 h2 { margin: .15rem 0; font-size: 1.1rem; font-weight: 900; }
 dl { margin: 0; }
-.line { display: grid; grid-template-columns: 2fr 3fr; gap: 1rem; padding: .12rem 0;
+.line { display: grid; grid-template-columns: minmax(45%, auto) 1fr; gap: 1rem; padding: .12rem 0;
   border-top: 1px solid var(--quiet); }
 .major dt { font-weight: 700; }
 .minor dt { padding-left: 1.1rem; }
@@ -185,6 +184,9 @@ dd { margin: 0; text-align: right; overflow-wrap: anywhere; }
 .unmeasured dd { color: var(--quiet); font-style: italic; }
 footer { font-size: .8rem; color: var(--quiet); overflow-wrap: anywhere; padding-top: .5rem; }
 @media (max-width: 30rem) { .line { grid-template-columns: 1fr; gap: 0; } dd { text-align: left; } }
+@media print { :root { --ink: #000; --paper: #fff; --quiet: #444; }
+  body { padding: 0; font-size: 9.5pt; line-height: 1.25; } main { max-width: none; }
+  h1 { font-size: 22pt; } }
 </style>
 <main>
 <h1>Nutrition Facts</h1>

@@ -15,10 +15,10 @@ from typing import Any, BinaryIO
 import numpy as np
 
 from connector.errors import LocalError
+from connector.folds import Split
 from connector.schema import Column
 from node.data import sources
 from node.data.dataset import Dataset, Derived, EventWithin, SourceColumn
-from connector.folds import Split
 from node.data.values import Cell, Reader
 
 Values = np.ndarray[Any, np.dtype[np.float64]]

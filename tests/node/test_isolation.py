@@ -49,7 +49,7 @@ except Exception as error:
 def test_a_second_thread_stops_the_worker_even_where_weaker_is_allowed():
     program = """
 import threading
-threading.Thread(target=sys.stdin.read, daemon=True).start()
+threading.Thread(target=threading.Event().wait, daemon=True).start()
 try:
     apply(allow_weaker=True)
 except Exception as error:
@@ -80,14 +80,21 @@ from pathlib import Path
 allowed, secret = map(Path, sys.argv[1:])
 apply(readable=[allowed, Path("/nowhere")])
 print(allowed.read_text())
-for attempt in (secret.read_text, lambda: allowed.write_text("x"), lambda: list(secret.parent.iterdir())):
+def overwrite():
+    allowed.write_text("x")
+for attempt in (secret.read_text, overwrite, lambda: list(secret.parent.iterdir())):
     try:
         attempt()
         print("worked")
     except PermissionError:
         print("refused")
 """
-    assert run(program, str(allowed), str(secret)).split() == ["yes", "refused", "refused", "refused"]
+    assert run(program, str(allowed), str(secret)).split() == [
+        "yes",
+        "refused",
+        "refused",
+        "refused",
+    ]
 
 
 def test_threads_that_start_later_are_bound_too():

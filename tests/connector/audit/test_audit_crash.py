@@ -3,7 +3,6 @@ import contextlib
 import pytest
 from breaking_disks import CountingDisk, KilledError, KillingDisk, PowerCutDisk
 
-from connector.audit import files
 from connector.audit import log as logs
 from connector.audit.journal import read_records
 from connector.audit.log import Log
@@ -18,10 +17,9 @@ BATCHES = [
 
 
 @pytest.fixture(autouse=True)
-def _small_journal(monkeypatch):
+def _early_settling(monkeypatch):
     # So that a short history crosses every boundary, settling included.
     monkeypatch.setattr(logs, "SETTLE_BYTES", 700)
-    monkeypatch.setattr(files, "_RESERVED_BYTES", 2048)
 
 
 def _write_history(directory, disk, acknowledged):

@@ -2,7 +2,6 @@ import shutil
 
 import pytest
 
-from connector.audit import files
 from connector.audit import journal as wal
 from connector.audit.damage import Damage
 from connector.audit.log import Log
@@ -16,11 +15,6 @@ KEY = SigningKey("hospital-north", bytes(range(32)))
 OTHER = SigningKey("hospital-south", bytes(range(1, 33)))
 ENTRIES = [f'{{"kind":"test","number":{number}}}'.encode() for number in range(6)]
 SIZE = len(wal.frame(ENTRIES[:1]))
-
-
-@pytest.fixture(autouse=True)
-def _small_journal(monkeypatch):
-    monkeypatch.setattr(files, "_RESERVED_BYTES", 4096)
 
 
 def _closed(directory, entries=ENTRIES, key=KEY):

@@ -10,9 +10,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from connector.errors import LocalError
+from connector.folds import Split
 from node.data import cohort
 from node.data.dataset import Dataset
-from connector.folds import Split
 
 SPLIT = Split(salt="5a" * 16, holdout="0.4")
 HEART = Path(__file__).parents[4] / "shared" / "data" / "heart4"

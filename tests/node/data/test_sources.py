@@ -10,9 +10,9 @@ from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
 from connector.errors import LocalError
+from connector.folds import Split
 from node.data import cohort
 from node.data.dataset import CsvSource, Dataset, ParquetSource
-from connector.folds import Split
 from node.data.sources import open_file, read
 
 SPLIT = Split(salt="5a" * 16, holdout="0.25")
