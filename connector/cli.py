@@ -90,3 +90,12 @@ def main() -> None:
         sys.exit(1)
     except BrokenPipeError:
         sys.exit(141)
+    except OSError as error:
+        place = f"{error.filename}: " if error.filename else ""
+        reason = error.strerror or type(error).__name__
+        click.echo(
+            f"commensal: {place}{reason}. Check the path, its owner and the space on its disk "
+            "[FILE_SYSTEM]",
+            err=True,
+        )
+        sys.exit(1)

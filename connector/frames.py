@@ -70,7 +70,11 @@ def unpack(
         size = count * int(dtype[2])
         if end + size > len(frame):
             raise _malformed("an array is longer than the frame")
-        arrays[name] = np.frombuffer(frame, dtype=dtype, count=count, offset=end).reshape(shape)
+        flat = np.frombuffer(frame, dtype=dtype, count=count, offset=end)
+        try:
+            arrays[name] = flat.reshape(shape)
+        except ValueError as error:  # no elements, but sizes beyond what numpy can count
+            raise _malformed("an array has an impossible shape") from error
         end += size
     if end != len(frame):
         raise _malformed("bytes follow the last array")
@@ -80,11 +84,13 @@ def unpack(
 def _spec(entry: dict[str, Any]) -> tuple[str, str, tuple[int, ...]]:
     if set(entry) != {"name", "dtype", "shape"} or not isinstance(entry["name"], str):
         raise ValueError("array description")
-    shape = tuple(entry["shape"])
+    shape = entry["shape"]
+    if not isinstance(shape, list):
+        raise TypeError("array shape")
     sizes_fit = all(type(size) is int and 0 <= size < 1 << 31 for size in shape)
     if len(shape) > MAX_DIMENSIONS or not sizes_fit:
         raise ValueError("array shape")
-    return entry["name"], _DTYPES[entry["dtype"]], shape
+    return entry["name"], _DTYPES[entry["dtype"]], tuple(shape)
 
 
 def _malformed(reason: str) -> RemoteError:

@@ -19,6 +19,8 @@ from policies.permit import Name, Names, Text
 from policies.privacy import NOTHING, Cost, SampledGaussian
 
 MAX_ROUNDS = 1000
+# No slash and no leading dot: results lie in a folder of this name.
+JobId = Annotated[str, Field(min_length=1, max_length=120, pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$")]
 Round = Annotated[int, Field(ge=1, le=MAX_ROUNDS)]
 
 
@@ -31,7 +33,7 @@ class TaskCall(Document):
     @model_validator(mode="after")
     def _known(self) -> Self:
         if self.task not in TASKS:
-            raise ValueError(f"{self.task!r} is not a task; known: {', '.join(TASKS)}")
+            raise ValueError(f"not a task; known: {', '.join(TASKS)}")
         try:
             TASKS[self.task].parse(self.arguments)
         except ValidationError as error:
@@ -66,7 +68,7 @@ class JobSpec(Document):
     person pays for one of them.
     """
 
-    id: Name
+    id: JobId
     permit_digest: Name
     data_user: Text
     purpose: Text

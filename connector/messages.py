@@ -45,7 +45,8 @@ def open_sealed(
 ) -> Message:
     """Verify and parse a message from `sender` to `to`; nothing is parsed before the signature.
 
-    Raises `RemoteError`: MESSAGE_TOO_LARGE, SIGNATURE_INVALID, FRAME_MALFORMED, MESSAGE_MISDIRECTED.
+    Raises `RemoteError`: MESSAGE_TOO_LARGE, SIGNATURE_INVALID, FRAME_MALFORMED,
+    MESSAGE_MISDIRECTED.
     """
     if len(sealed) > max_bytes:
         raise RemoteError(

@@ -16,6 +16,7 @@ from policies.document import Document, first_problem
 from policies.permit import Name
 
 _Text = Annotated[str, Field(min_length=2, max_length=1 << 17)]
+_Code = Annotated[str, Field(pattern=r"^[A-Z0-9_]{0,60}$")]
 
 
 class Body(Document):
@@ -59,6 +60,6 @@ class Reply(Body):
 
     in_reply_to: Name
     status: Annotated[str, Field(pattern="^(ok|refused|failed)$")]
-    code: str = ""
-    rules: tuple[Name, ...] = ()
-    offers: tuple[dict[str, Any], ...] = ()
+    code: _Code = ""
+    rules: Annotated[tuple[Name, ...], Field(max_length=100)] = ()
+    offers: Annotated[tuple[dict[str, Any], ...], Field(max_length=100)] = ()

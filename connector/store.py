@@ -21,7 +21,7 @@ from sqlalchemy import (
     event,
 )
 from sqlalchemy.engine import Dialect
-from sqlalchemy.exc import SQLAlchemyError
+from sqlalchemy.exc import OperationalError, SQLAlchemyError
 from sqlalchemy.orm import DeclarativeBase, Mapped, Session, mapped_column
 
 from connector.errors import LocalError
@@ -136,10 +136,10 @@ class Store:
     """One database. Sessions are short; each `begin` is one transaction."""
 
     def __init__(self, url: str) -> None:
-        self._engine = _engine(url)
         try:
+            self._engine = _engine(url)
             Base.metadata.create_all(self._engine)
-        except SQLAlchemyError as error:
+        except (SQLAlchemyError, ImportError) as error:
             raise LocalError(
                 "STORE_UNREACHABLE",
                 f"cannot open the database ({type(error).__name__})",
@@ -148,9 +148,20 @@ class Store:
 
     @contextmanager
     def begin(self) -> Iterator[Session]:
-        """A transaction: committed at the end of the block, rolled back by an exception."""
-        with Session(self._engine, expire_on_commit=False) as session, session.begin():
-            yield session
+        """A transaction: committed at the end of the block, rolled back by an exception.
+
+        Do not nest two: the inner one would wait for the outer. Raises `LocalError` (STORE_FAILED)
+        when the database does: a full disk, a lock that is held too long, a lost server.
+        """
+        try:
+            with Session(self._engine, expire_on_commit=False) as session, session.begin():
+                yield session
+        except OperationalError as error:
+            raise LocalError(
+                "STORE_FAILED",
+                f"the database failed ({type(error.orig).__name__}: {error.orig})",
+                "Check its disk and that it runs",
+            ) from error
 
     def close(self) -> None:
         """Release the connections."""
@@ -161,10 +172,16 @@ def _engine(url: str) -> Engine:
     engine = create_engine(url, pool_pre_ping=True)
     if engine.dialect.name == "sqlite":
         event.listen(engine, "connect", _configure_sqlite)
+        # SQLite has no row locks: what is read in order to be changed must be locked from the
+        # beginning (threat: two enrolments that both find one token unused).
+        event.listen(
+            engine, "begin", lambda connection: connection.exec_driver_sql("BEGIN IMMEDIATE")
+        )
     return engine
 
 
 def _configure_sqlite(connection: Any, _record: Any) -> None:
+    connection.isolation_level = None  # the driver begins no transactions of its own
     cursor = connection.cursor()
     for pragma in ("journal_mode=WAL", "synchronous=FULL", "foreign_keys=ON", "busy_timeout=10000"):
         cursor.execute(f"PRAGMA {pragma}")

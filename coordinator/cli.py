@@ -141,7 +141,7 @@ def review(directory: Path, job: str, reviewer: str, approve: bool) -> None:
     click.echo(f"the result of {job} is {'approved' if approve else 'rejected'} by {reviewer}")
 
 
-def _office(directory: Path):  # type: ignore[no-untyped-def] # noqa: ANN202 - imported lazily
+def _office(directory: Path):  # type: ignore[no-untyped-def]
     from coordinator.office import Office  # noqa: PLC0415 - as above
 
     return Office.open(directory)

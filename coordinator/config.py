@@ -3,7 +3,7 @@
 import tomllib
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
@@ -39,6 +39,11 @@ class Paths:
         return self.root / "address"
 
     @property
+    def database(self) -> Path:
+        """The embedded database, readable by its owner only."""
+        return self.root / "coordinator.db"
+
+    @property
     def log(self) -> Path:
         """The audit log."""
         return self.root / "log"
@@ -62,23 +67,32 @@ class CoordinatorConfig(BaseModel):
 
 
 def load(paths: Paths) -> CoordinatorConfig:
-    """Read `coordinator.toml`. Raises `LocalError`: CONFIG_MISSING, CONFIG_SYNTAX, CONFIG_INVALID."""
+    """Read `coordinator.toml`.
+
+    Raises `LocalError`: CONFIG_MISSING, CONFIG_SYNTAX, CONFIG_INVALID.
+    """
     try:
-        return CoordinatorConfig.model_validate(tomllib.loads(paths.config.read_text()))
+        return check(paths, tomllib.loads(paths.config.read_text()))
     except OSError as error:
         raise LocalError(
             "CONFIG_MISSING",
             f"cannot read {paths.config} ({error.strerror})",
             "Run `commensal coordinator init` to create a coordinator's directory",
         ) from error
+    except (ValueError, RecursionError) as error:
+        raise LocalError("CONFIG_SYNTAX", f"{paths.config} is not TOML: {error}") from error
+
+
+def check(paths: Paths, table: dict[str, Any]) -> CoordinatorConfig:
+    """Validate a configuration. Raises `LocalError` (CONFIG_INVALID)."""
+    try:
+        return CoordinatorConfig.model_validate(table)
     except ValidationError as error:
         raise LocalError(
             "CONFIG_INVALID", f"{paths.config} is not valid: {first_problem(error)}"
         ) from error
-    except ValueError as error:
-        raise LocalError("CONFIG_SYNTAX", f"{paths.config} is not TOML: {error}") from error
 
 
 def database_url(paths: Paths, config: CoordinatorConfig) -> str:
     """The configured database, or the embedded one."""
-    return config.database or f"sqlite:///{paths.root / 'coordinator.db'}"
+    return config.database or f"sqlite:///{paths.database}"

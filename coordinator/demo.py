@@ -106,7 +106,9 @@ class Demo:
             style = "bold green" if row.federated else ""
             table.add_row(row.name, f"{row.auc:.3f}", f"{row.accuracy:.1%}", style=style)
         self._console.print(table)
-        self._say("All of them on the same people, of all hospitals, who were kept out of training.")
+        self._say(
+            "All of them on the same people, of all hospitals, who were kept out of training."
+        )
 
     def _refuse_advertising(self) -> None:
         self._step("An advertiser has a permit, issued by mistake: the hospitals refuse")
@@ -192,9 +194,7 @@ class Demo:
             }
         )
         permit, _ = office.permit(permit_id)
-        spec = plan.specify(
-            application, permit, offers_of(office.participants()), office.clock()
-        )
+        spec = plan.specify(application, permit, offers_of(office.participants()), office.clock())
         conduct.submit(office, spec, permit_id)
 
     def _show_refusals(self, job: str) -> None:
@@ -265,4 +265,3 @@ def run(console: Console, story: Story, output: Path, root: Path | None = None) 
     """Tell a story in a sandbox of its own, and clean up whatever happens."""
     with Sandbox(root) as sandbox:
         Demo(console, story, sandbox, output).tell()
-

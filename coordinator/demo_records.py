@@ -22,7 +22,12 @@ from coordinator.baselines import Records
 from coordinator.sandbox import Hospital
 
 HOSPITALS = ("hospital-north", "hospital-east", "hospital-south", "hospital-west")
-_OLDER_FIRST = {"hospital-north": 0.1, "hospital-east": 0.35, "hospital-south": 0.6, "hospital-west": 0.9}
+_OLDER_FIRST = {
+    "hospital-north": 0.1,
+    "hospital-east": 0.35,
+    "hospital-south": 0.6,
+    "hospital-west": 0.9,
+}
 _DEAL_SEED = 2025
 Array = np.ndarray[Any, Any]
 
@@ -168,7 +173,16 @@ def flchain(now: datetime) -> Story:
             for name, hand in hands.items()
         ),
         dataset="flchain",
-        inputs=("age", "female", "sample_year", "kappa", "lambda", "flc_group", "creatinine", "mgus"),
+        inputs=(
+            "age",
+            "female",
+            "sample_year",
+            "kappa",
+            "lambda",
+            "flc_group",
+            "creatinine",
+            "mgus",
+        ),
         outcome="died_within_ten_years",
         predicts="death within ten years",
         delta="0.00001",
@@ -217,7 +231,11 @@ def _flchain_rows() -> list[dict[str, Any]]:
     table = features.drop(columns=["chapter"])  # the cause of death would give the outcome away
     rows: list[dict[str, Any]] = table.astype(object).to_dict("records")
     for number, (row, (died, days)) in enumerate(zip(rows, outcome, strict=True)):
-        row |= {"person": f"P{number:05}", "death": "dead" if died else "alive", "futime": int(days)}
+        row |= {
+            "person": f"P{number:05}",
+            "death": "dead" if died else "alive",
+            "futime": int(days),
+        }
         if row["creatinine"] != row["creatinine"]:  # NaN: it was never measured
             row["creatinine"] = ""
     return rows
@@ -395,7 +413,8 @@ person_column = "row"
 kind = "csv"
 path = "patients.csv"
 header = false
-names = ["age", "sex", "cp", "trestbps", "chol", "fbs", "restecg", "thalach", "exang", "oldpeak", "slope", "ca", "thal", "num"]
+names = ["age", "sex", "cp", "trestbps", "chol", "fbs", "restecg", "thalach", "exang",
+  "oldpeak", "slope", "ca", "thal", "num"]
 missing = ["?"]
 """
 

@@ -16,6 +16,7 @@ from connector.audit import entries
 from connector.audit.log import Log
 from connector.clock import utc_now
 from connector.errors import LocalError, RemoteError
+from connector.flower.keys import check_public
 from connector.identity import certificates, documents
 from connector.identity.encoding import decode_base64
 from connector.identity.enrolment import (
@@ -33,6 +34,7 @@ from policies.permit import Permit
 
 INVITATION_LIFE = timedelta(hours=24)
 MEMBERSHIP_LIFE = timedelta(days=30)
+MAX_PERMIT_BYTES = 16_000  # what a node accepts; far below what fits in a log entry
 
 
 @dataclass(frozen=True)
@@ -51,6 +53,8 @@ class Office:
         paths = Paths(root)
         settings = config.load(paths)
         key = SigningKey.load(paths.signing_key)
+        if not settings.database:
+            paths.database.touch(mode=0o600)
         return cls(paths, settings, key, Store(config.database_url(paths, settings)))
 
     def close(self) -> None:
@@ -98,14 +102,13 @@ class Office:
             ) from error
 
     def enrol(self, request: EnrolmentRequest, log: Log) -> tuple[str, Participant]:
-        """Redeem a token: returns the signed membership. Raises `RemoteError` (TOKEN_INVALID).
+        """Redeem a token: returns the signed membership.
 
-        The token is used up in the same transaction that stores the keys.
+        The token is used up in the same transaction that stores the keys. Raises `RemoteError`
+        (TOKEN_INVALID, KEY_MALFORMED).
         """
         now = self.clock()
-        signing_key = VerifyKey.parse(request.signing_key)
-        if signing_key.name != request.participant:
-            raise RemoteError("KEY_MALFORMED", "a key's name is not the participant's")
+        _check_keys(request)
         membership = Membership(
             participant=request.participant,
             coordinator=self.key.name,
@@ -156,7 +159,10 @@ class Office:
             return list(session.scalars(select(Participant).order_by(Participant.name)))
 
     def issue_permit(self, permit: Permit) -> str:
-        """Sign and store a permit; returns its signed form. Raises `LocalError` (PERMIT_EXISTS)."""
+        """Sign and store a permit; returns its signed form.
+
+        Raises `LocalError`: PERMIT_ISSUER, PERMIT_TOO_LARGE, PERMIT_EXISTS.
+        """
         if permit.issuer != self.key.name:
             raise LocalError(
                 "PERMIT_ISSUER",
@@ -164,6 +170,12 @@ class Office:
                 f'Write issuer = "{self.key.name}"',
             )
         document = documents.sign(self.key, permit)
+        if len(document) > MAX_PERMIT_BYTES:
+            raise LocalError(
+                "PERMIT_TOO_LARGE",
+                f"permit {permit.id} is larger than {MAX_PERMIT_BYTES} bytes when signed",
+                "Name fewer datasets and columns, or issue several permits",
+            )
         with self.store.begin() as session:
             if session.get(PermitRow, permit.id) is not None:
                 raise LocalError(
@@ -193,10 +205,12 @@ class Office:
 def create(root: Path, name: str, host: str, port: int) -> Paths:
     """Create a coordinator's directory: keys, certificate authority, configuration.
 
-    Raises `LocalError` (DIRECTORY_NOT_EMPTY); nothing half-done stays behind.
+    Raises `LocalError`: NAME_INVALID, CONFIG_INVALID, DIRECTORY_NOT_EMPTY, all before anything is
+    written.
     """
     check_name(name)
     paths = Paths(root)
+    config.check(paths, {"name": name, "host": host, "port": port})
     if root.exists() and any(root.iterdir()):
         raise LocalError(
             "DIRECTORY_NOT_EMPTY", f"{root} is not empty", "Name a directory that does not exist"
@@ -212,6 +226,17 @@ def create(root: Path, name: str, host: str, port: int) -> Paths:
     return paths
 
 
+def _check_keys(request: EnrolmentRequest) -> None:
+    """Refuse keys that could not be used later. Raises `RemoteError` (KEY_MALFORMED)."""
+    if VerifyKey.parse(request.signing_key).name != request.participant:
+        raise RemoteError("KEY_MALFORMED", "a key's name is not the participant's")
+    try:
+        fleet_key = decode_base64(request.fleet_key)
+    except ValueError as error:
+        raise RemoteError("KEY_MALFORMED", "a node's key is not base64") from error
+    check_public(fleet_key)
+
+
 def fleet_key_pem(participant: Participant) -> bytes:
     """A participant's connection key, as PEM."""
     return decode_base64(participant.fleet_key)
@@ -225,5 +250,10 @@ def write_atomically(path: Path, content: str) -> None:
 
 
 def offers_of(participants: list[Participant]) -> dict[str, dict[str, Any]]:
-    """Dataset id -> offer, over all participants."""
-    return {offer["dataset"]: offer for p in participants for offer in p.offers}
+    """Dataset id -> offer, over all participants; nobody speaks for another's dataset."""
+    return {
+        offer["dataset"]: offer
+        for participant in participants
+        for offer in participant.offers
+        if offer["dataset"].partition("/")[0] == participant.name
+    }

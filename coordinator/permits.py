@@ -23,6 +23,8 @@ def parse(content: bytes, place: str, issuer: str) -> Permit:
             {"issuer": issuer, "state": "granted", **table, "purpose": purpose.iri}
         )
     except ValidationError as error:
-        raise LocalError("PERMIT_INVALID", f"{place} is not valid: {first_problem(error)}") from error
+        raise LocalError(
+            "PERMIT_INVALID", f"{place} is not valid: {first_problem(error)}"
+        ) from error
     except (ValueError, InvalidOperation, RecursionError) as error:
         raise LocalError("PERMIT_SYNTAX", f"{place} is not TOML: {error}") from error

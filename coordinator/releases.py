@@ -5,6 +5,7 @@ from typing import Any
 
 from connector import frames
 from connector.audit import entries
+from connector.clock import utc_now
 from connector.errors import LocalError
 from connector.identity import documents
 from connector.jobs import JobSpec
@@ -21,7 +22,6 @@ from connector.labels.schema import (
 )
 from connector.store import ReleaseRow
 from coordinator.jobs.run import Record, Result
-from connector.clock import utc_now
 from coordinator.office import Office, write_atomically
 from policies import canonical, purposes
 from policies.permit import Permit
@@ -63,7 +63,12 @@ def hold(
 
 
 def review(office: Office, job_id: str, reviewer: str, *, approve: bool) -> None:
-    """A person's word on a held result. Raises `LocalError` (RELEASE_UNKNOWN, RELEASE_REVIEWED)."""
+    """A person's word on a held result.
+
+    Raises `LocalError`: REVIEWER_INVALID, RELEASE_UNKNOWN, RELEASE_REVIEWED.
+    """
+    if not 1 <= len(reviewer) <= 120:
+        raise LocalError("REVIEWER_INVALID", "a reviewer's name has 1 to 120 characters")
     with office.store.begin() as session:
         row = session.get(ReleaseRow, job_id, with_for_update=True)
         if row is None:
@@ -171,12 +176,17 @@ def _privacy(spec: JobSpec, permit: Permit) -> Privacy:
 
 
 def _utility(spec: JobSpec, result: Result) -> Utility:
-    last = result.evaluations[-1] if result.evaluations else {}
+    # An evaluation of an earlier round is one of another model.
+    last = next((e for e in result.evaluations if e["round"] == spec.rounds), None)
+    if last is None:
+        return Utility(
+            auc=NOT_MEASURED, auc_noise=NOT_MEASURED, accuracy=NOT_MEASURED, method=NOT_MEASURED
+        )
     return Utility(
-        auc=_shown(last.get("auc")),
-        auc_noise=_shown(last.get("auc_noise")),
-        accuracy=_shown(last.get("accuracy")),
-        method=f"noisy counts of {spec.holdout:%} of the people, kept out of training, all hospitals",
+        auc=_shown(last["auc"]),
+        auc_noise=_shown(last["auc_noise"]),
+        accuracy=_shown(last["accuracy"]),
+        method=f"noisy counts of the {spec.holdout:.0%} of people kept out of training",
     )
 
 

@@ -108,7 +108,7 @@ class Sandbox:
         self.wait_for_nodes(names, now)
 
     def wait_for_nodes(self, names: list[str], since: datetime) -> None:
-        """Wait until these running nodes have told the coordinator what they offer, after `since`."""
+        """Wait until these nodes have told the coordinator what they offer, after `since`."""
         for name in names:
             self.wait_for(name, lambda name=name: self._described(name, since))  # type: ignore[misc] # default argument binds the loop's name
 

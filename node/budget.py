@@ -50,7 +50,8 @@ def accounts(log: Path, now: datetime) -> list[Account]:
 
 def picture(found: Iterable[Account]) -> "RenderableType":
     """Bars for a terminal: the share of the budget that is used up, in all and by data user."""
-    from rich.table import Table  # noqa: PLC0415 - ledgers are read where rich is not needed
+    from rich.markup import escape  # noqa: PLC0415 - ledgers are read where rich is not needed
+    from rich.table import Table  # noqa: PLC0415 - as above
 
     table = Table(box=None, pad_edge=False, header_style="bold")
     table.add_column("dataset, and who spent", no_wrap=True, width=28)
@@ -61,14 +62,14 @@ def picture(found: Iterable[Account]) -> "RenderableType":
         budget = account.budget
         share = budget.share_spent(account.spent)
         table.add_row(
-            f"[bold]{account.dataset}[/]",
+            f"[bold]{escape(account.dataset)}[/]",
             _bar(share),
             f"{share:.0%}",
             f"{spell_epsilon(account.spent_epsilon)} of {budget.epsilon}",
         )
         for user, cost in account.by_user.items():
             part = budget.share_spent(cost)
-            table.add_row(f"  {user}", _bar(part), f"{part:.0%}", "")
+            table.add_row(f"  {escape(user)}", _bar(part), f"{part:.0%}", "")
     return table
 
 

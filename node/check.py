@@ -4,9 +4,9 @@ from collections.abc import Iterator
 from decimal import Decimal
 
 from connector.features import FeatureMap
+from connector.folds import Split
 from node import config
 from node.config import Paths
-from connector.folds import Split
 from node.gate import Holding
 from node.worker import Assignment, Sandbox, Worker
 

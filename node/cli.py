@@ -36,8 +36,8 @@ def init(directory: Path, name: str) -> None:
 )  # fmt: skip
 def enrol(directory: Path, invitation: Path) -> None:
     """Make this node's keys and have them signed, once, with an INVITATION."""
-    from connector.identity.enrolment import Invitation  # noqa: PLC0415 - as above
     from connector.clock import utc_now  # noqa: PLC0415 - as above
+    from connector.identity.enrolment import Invitation  # noqa: PLC0415 - as above
     from node.config import Paths  # noqa: PLC0415 - as above
     from node.enrol import enrol as enrol_node  # noqa: PLC0415 - as above
 
@@ -76,8 +76,8 @@ def budget(directory: Path) -> None:
     """Show how much of each dataset's privacy budget is spent, and by whom."""
     from rich.console import Console  # noqa: PLC0415 - as above
 
-    from node.budget import accounts, picture  # noqa: PLC0415 - as above
     from connector.clock import utc_now  # noqa: PLC0415 - as above
+    from node.budget import accounts, picture  # noqa: PLC0415 - as above
     from node.config import Paths  # noqa: PLC0415 - as above
 
     Console().print(picture(accounts(Paths(directory).log, utc_now())))

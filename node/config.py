@@ -101,7 +101,16 @@ def holdings(paths: Paths, config: NodeConfig) -> tuple[Holding, ...]:
     Raises `LocalError`: CONFIG_INVALID, DATASET_NOT_OURS, POLICY_DATASET, POLICY_COLUMN;
     `PolicyError` for a policy that cannot be read.
     """
-    return tuple(_holding(paths, config, table) for table in config.datasets)
+    found = tuple(_holding(paths, config, table) for table in config.datasets)
+    names = [holding.dataset.id for holding in found]
+    for name in names:
+        if names.count(name) > 1:
+            raise LocalError(
+                "CONFIG_INVALID",
+                f"dataset {name} occurs twice in {paths.config}",
+                "Only one policy can decide on a dataset",
+            )
+    return found
 
 
 def _holding(paths: Paths, config: NodeConfig, table: dict[str, Any]) -> Holding:

@@ -54,7 +54,7 @@ class JobWorker(Protocol):
         """End the process."""
 
 
-class Refusal(Error):
+class Refusal(Error):  # noqa: N818 - an outcome; the field says refusal
     """Why a message is refused: `code` and `rules` are fixed codes that may be told to anyone."""
 
     def __init__(self, code: str, rules: tuple[str, ...] = ()) -> None:
@@ -129,7 +129,7 @@ class Gate:
                 return self._step(TakeStep.parse(message.body), message.arrays, reference)
             if message.kind == "end":
                 return self._end(EndJob.parse(message.body), reference)
-            raise Refusal("MESSAGE_KIND_UNKNOWN")
+            raise Refusal("MESSAGE_KIND_UNKNOWN")  # noqa: TRY301 - one way out for all refusals
         except Refusal as refusal:
             return self._refuse(reference, job, refusal.code, refusal.rules)
         except (RemoteError, PolicyError) as error:

@@ -1,4 +1,4 @@
-"""`commensal node run`: take messages from the coordinator, hand them to the gate, send its answers.
+"""`commensal node run`: messages from the coordinator go to the gate, its answers go back.
 
 The node only makes outbound connections. What it prints is for the hospital's own console and
 holds codes and counts, never a record.
@@ -12,15 +12,16 @@ from connector.audit.log import Log
 from connector.clock import utc_now
 from connector.errors import LocalError, RemoteError
 from connector.flower.client import FleetClient
+from connector.folds import Split
 from connector.identity.keys import SigningKey, read_secret
 from connector.jobs import JobSpec
 from node import config
 from node.config import Paths
 from node.data.dataset import Dataset
-from connector.folds import Split
 from node.enrol import read_membership, read_pinned
 from node.gate import Gate
 from node.worker import Assignment, Sandbox, Worker
+from policies.errors import Error
 
 _RECEIVE_SECONDS = 20.0
 
@@ -102,7 +103,12 @@ class Service:
 
         def open_worker(dataset: Dataset, spec: JobSpec) -> Worker:
             split = Split(salt=spec.digest.removeprefix("sha256:"), holdout=spec.holdout)
-            return Worker.start(Assignment(dataset, spec.features, spec.tasks, split), sandbox)
+            try:
+                return Worker.start(Assignment(dataset, spec.features, spec.tasks, split), sandbox)
+            except Error as error:
+                # The coordinator gets the code only; the hospital's own console gets the remedy.
+                self._say(f"{dataset.id}: {error.diagnostics()} [{error.code}]")
+                raise
 
         return open_worker
 

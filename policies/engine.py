@@ -39,13 +39,20 @@ def compile(policy: Policy) -> Evaluate:  # noqa: A001 - the word that the field
 
 def _policy_rules(policy: Policy) -> tuple[Rule, ...]:
     return (
-        _scope("policy.dataset", policy, lambda request: (request.dataset,), frozenset({policy.dataset})),
+        _scope(
+            "policy.dataset",
+            policy,
+            lambda request: (request.dataset,),
+            frozenset({policy.dataset}),
+        ),
         _scope("policy.purpose", policy, _purpose_name, frozenset(policy.purposes)),
         _scope("policy.tasks", policy, lambda request: request.tasks, frozenset(policy.tasks)),
         _scope(
             "policy.columns", policy, lambda request: request.columns, frozenset(policy.columns)
         ),
-        _scope("policy.outputs", policy, lambda request: (request.output,), frozenset(policy.outputs)),
+        _scope(
+            "policy.outputs", policy, lambda request: (request.output,), frozenset(policy.outputs)
+        ),
         _period(policy),
         _participants(policy),
         _cohort(policy),
@@ -166,13 +173,13 @@ def _permit_budget(_request: UsageRequest, facts: Facts) -> Constraint:
 
 
 def _within(rule: str, basis: str, budget: Budget, spent: Cost, planned: Cost) -> Constraint:
-    before, after = budget.spent_epsilon(spent), budget.spent_epsilon(spent + planned)
+    before = spell_epsilon(budget.spent_epsilon(spent))
+    after = spell_epsilon(budget.spent_epsilon(spent + planned))
     return Constraint(
         rule=rule,
         basis=basis,
         bound=f"epsilon at most {budget.epsilon} (delta {budget.delta}) in all",
-        actual=f"epsilon {spell_epsilon(before)} spent or reserved, {spell_epsilon(after)} with this job",
+        actual=f"epsilon {before} spent or reserved, {after} with this job",
         satisfied=budget.admits(spent, planned),
         remedy="Plan a job that costs less; what was spent does not come back",
     )
-

@@ -18,7 +18,7 @@ MAX_BYTES = 1 << 18
 
 
 class PrivacyBudget(Document):
-    """What any one person in the dataset may lose in all, over all permits (add/remove a person)."""
+    """What any one person may lose in all, over all permits (add or remove a person)."""
 
     epsilon: Epsilon
     delta: Delta

@@ -37,9 +37,9 @@ ALLOWED = {
             "public-health", "PublicInterestRelatedToHealth", "(a)",
             "public interest in the areas of public or occupational health",
         ),
-        _allowed("policymaking", "PublicPolicyMaking", "(b)", "policymaking and regulatory activities"),
+        _allowed("policymaking", "PublicPolicyMaking", "(b)", "policymaking and regulation"),
         _allowed("statistics", "ProvideHealthcareOfficialStatistics", "(c)", "official statistics"),
-        _allowed("education", "ImproveHealthcareEducation", "(d)", "education or teaching in health"),
+        _allowed("education", "ImproveHealthcareEducation", "(d)", "education in health"),
         _allowed(
             "scientific-research", "HealthcareScientificResearch", "(e)",
             "scientific research related to health or care",

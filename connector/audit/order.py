@@ -15,7 +15,7 @@ Step = tuple[str, int, str]
 
 
 class Order:
-    """A fold that raises `PolicyError` (ENTRY_INVALID, LOG_ORDER) at the first entry that is wrong."""
+    """A fold that raises `PolicyError` (ENTRY_INVALID, LOG_ORDER) at the first wrong entry."""
 
     passed = (
         "every entry is understood, and times never go back",
@@ -28,37 +28,37 @@ class Order:
         self._reserved: set[Step] = set()
         self._released: set[Step] = set()
 
-    def check(self, index: int, content: bytes) -> None:
+    def check(self, _index: int, content: bytes) -> None:
         """One entry, in order."""
         entry = entries.parse(content)
         if self._last is not None and entry.time < self._last:
-            raise _wrong(index, "is earlier than the one before it")
+            raise _wrong("is earlier than the one before it")
         self._last = entry.time
         if isinstance(entry, entries.Decided):
-            self._decided(index, entry)
+            self._decided(entry)
         elif isinstance(entry, entries.Reserved):
             if entry.job not in self._allowed:
-                raise _wrong(index, "reserves privacy for a job that no decision allowed")
+                raise _wrong("reserves privacy for a job that no decision allowed")
             self._reserved.add((entry.job, entry.round, entry.task))
         elif isinstance(entry, entries.Released):
-            self._release(index, (entry.job, entry.round, entry.task))
+            self._release((entry.job, entry.round, entry.task))
 
-    def _decided(self, index: int, entry: entries.Decided) -> None:
+    def _decided(self, entry: entries.Decided) -> None:
         decision = entry.decision
         if decision.verdict is not verdict_of(decision.constraints):
-            raise _wrong(index, "gives a verdict that its constraints do not give")
+            raise _wrong("gives a verdict that its constraints do not give")
         if decision.request_digest != entry.request.digest:
-            raise _wrong(index, "decides another request than it shows")
+            raise _wrong("decides another request than it shows")
         if decision.verdict is Verdict.ALLOW:
             self._allowed.add(entry.request.job_digest)
 
-    def _release(self, index: int, step: Step) -> None:
+    def _release(self, step: Step) -> None:
         if step not in self._reserved:
-            raise _wrong(index, "is a release without a reservation")
+            raise _wrong("is a release without a reservation")
         if step in self._released:
-            raise _wrong(index, "releases a step a second time")
+            raise _wrong("releases a step a second time")
         self._released.add(step)
 
 
-def _wrong(index: int, what: str) -> PolicyError:
+def _wrong(what: str) -> PolicyError:
     return PolicyError("LOG_ORDER", f"the entry {what}")

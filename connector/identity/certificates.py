@@ -37,20 +37,18 @@ def create_authority(directory: Path, name: str, now: datetime) -> None:
 
 
 def renew_server_certificate(directory: Path, host: str, now: datetime) -> None:
-    """Issue `server.pem` and `server.key` for `host`, unless two thirds of their life are left.
+    """Issue `server.pem` and `server.key` for `host`, unless a third of their life is left.
 
-    Raises `LocalError` (AUTHORITY_EXPIRED) when the authority itself has expired.
+    Raises `LocalError`: AUTHORITY_EXPIRED, CERTIFICATE_MALFORMED.
     """
     current = directory / "server.pem"
-    if current.exists() and _still_good(
-        x509.load_pem_x509_certificate(current.read_bytes()), host, now
-    ):
+    if current.exists() and _still_good(_load_certificate(current), host, now):
         return
-    authority = x509.load_pem_x509_certificate((directory / "ca.pem").read_bytes())
+    authority = _load_certificate(directory / "ca.pem")
     if authority.not_valid_after_utc <= now:
         raise LocalError(
             "AUTHORITY_EXPIRED",
-            f"the certificate authority in {directory} expired on {authority.not_valid_after_utc:%Y-%m-%d}",
+            f"the authority in {directory} expired on {authority.not_valid_after_utc:%Y-%m-%d}",
             "Create a new coordinator directory and enrol the hospitals again",
         )
     authority_key = load_private_key(directory / "ca.key")
@@ -70,7 +68,8 @@ def renew_server_certificate(directory: Path, host: str, now: datetime) -> None:
         )
         .sign(authority_key, hashes.SHA256())
     )  # fmt: skip
-    for name in ("server.key", "server.pem"):
+    # The certificate goes first and comes last: where it stands, its key does too.
+    for name in ("server.pem", "server.key"):
         (directory / name).unlink(missing_ok=True)
     write_secret(directory / "server.key", _private_pem(key))
     current.write_bytes(certificate.public_bytes(serialization.Encoding.PEM))
@@ -101,6 +100,15 @@ def load_private_key(path: Path) -> ec.EllipticCurvePrivateKey:
             "KEY_MALFORMED", f"{path} is not an elliptic-curve key", "Restore it from a backup"
         )
     return key
+
+
+def _load_certificate(path: Path) -> x509.Certificate:
+    try:
+        return x509.load_pem_x509_certificate(path.read_bytes())
+    except ValueError as error:
+        raise LocalError(
+            "CERTIFICATE_MALFORMED", f"{path} is not a certificate", "Restore it from a backup"
+        ) from error
 
 
 def _still_good(certificate: x509.Certificate, host: str, now: datetime) -> bool:

@@ -1,4 +1,4 @@
-"""Strict base64: exactly one spelling is accepted (RFC 4648 section 3.5, canonical padding bits)."""
+"""Strict base64: exactly one spelling is accepted (RFC 4648 section 3.5, canonical padding)."""
 
 import base64
 import binascii

@@ -90,7 +90,7 @@ class Membership(Document):
         if now < self.not_before:
             raise LocalError(
                 "CLOCK_WRONG",
-                f"the enrolment of {self.participant} begins at {self.not_before:%Y-%m-%d %H:%M} UTC",
+                f"the enrolment of {self.participant} begins {self.not_before:%Y-%m-%d %H:%M} UTC",
                 "Set this machine's clock",
             )
 

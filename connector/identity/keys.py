@@ -50,7 +50,8 @@ class VerifyKey:
     @property
     def vkey(self) -> str:
         """The one-line public form."""
-        return f"{self.name}+{self.key_id.hex()}+{encode_base64(_ALGORITHM_ED25519 + self.public_bytes)}"
+        encoded = encode_base64(_ALGORITHM_ED25519 + self.public_bytes)
+        return f"{self.name}+{self.key_id.hex()}+{encoded}"
 
     @classmethod
     def parse(cls, text: str) -> "VerifyKey":
@@ -104,19 +105,17 @@ class SigningKey:
 
     def save(self, path: Path) -> None:
         """Write the key file, readable by its owner only; refuses to overwrite one."""
-        encoded = encode_base64(_ALGORITHM_ED25519 + self._seed)
-        line = f"PRIVATE+KEY+{self.name}+{self.verify_key.key_id.hex()}+{encoded}\n"
-        write_secret(path, line.encode())
+        write_secret(path, self._line())
 
     @classmethod
     def load(cls, path: Path) -> "SigningKey":
         """Read a key file. Raises `LocalError`: KEY_MISSING, KEY_EXPOSED or KEY_MALFORMED."""
-        parts = read_secret(path).decode("ascii", "replace").strip().split("+", 4)
+        content = read_secret(path)
         try:
-            material = decode_base64(parts[4])
-            key = cls(parts[2], material[1:])
-            valid = parts[:2] == ["PRIVATE", "KEY"] and key.verify_key.key_id.hex() == parts[3]
-        except (ValueError, IndexError, LocalError):
+            _, _, name, _, encoded = content.decode("ascii").rstrip("\n").split("+", 4)
+            key = cls(name, decode_base64(encoded)[1:])
+            valid = key._line() == content
+        except (ValueError, LocalError):
             valid = False
         if not valid:
             raise LocalError(
@@ -125,6 +124,11 @@ class SigningKey:
                 "Restore it from a backup, or enrol again",
             )
         return key
+
+    def _line(self) -> bytes:
+        """The one spelling of a key file."""
+        encoded = encode_base64(_ALGORITHM_ED25519 + self._seed)
+        return f"PRIVATE+KEY+{self.name}+{self.verify_key.key_id.hex()}+{encoded}\n".encode()
 
 
 def write_secret(path: Path, content: bytes) -> None:

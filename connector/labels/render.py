@@ -68,7 +68,11 @@ def _privacy(label: ModelLabel) -> Block:
             Line("Protects", privacy.unit, minor=True),
             Line("Compared with", f"the same data, {privacy.neighbouring}", minor=True),
             Line("How", privacy.mechanism, minor=True),
-            Line("Noise, clipping", f"{privacy.noise_multiplier}, {privacy.clipping_norm}", minor=True),
+            Line(
+                "Noise, clipping",
+                f"{privacy.noise_multiplier}, {privacy.clipping_norm}",
+                minor=True,
+            ),
             Line("Attacked by", privacy.attacks),
         ),
     )
@@ -80,7 +84,7 @@ def _utility(label: ModelLabel) -> Block:
         "Utility",
         (
             Line("AUC (1 is perfect, 0.5 is a coin)", utility.auc),
-            Line("uncertainty from noise", f"± {utility.auc_noise}", minor=True),
+            Line("uncertainty from noise", _plus_minus(utility.auc_noise), minor=True),
             Line("Accuracy", utility.accuracy),
             Line("Measured on", utility.method, minor=True),
             Line("Each hospital", utility.per_hospital),
@@ -144,13 +148,19 @@ def as_terminal(label: ModelLabel) -> "RenderableType":
         table.add_row(Text(block.title, style="bold reverse"), "")
         for line in block.lines:
             style = "" if line.measured else "dim italic"
-            name = Text(("  " if line.minor else "") + line.name, style="" if line.minor else "bold")
+            name = Text(
+                ("  " if line.minor else "") + line.name, style="" if line.minor else "bold"
+            )
             table.add_row(name, Text(line.value, style=style))
     return Panel(
         table,
         title="[bold]Nutrition facts[/] of a model",
         subtitle=f"job {label.head.job}, permit {label.head.permit}",
     )
+
+
+def _plus_minus(value: str) -> str:
+    return value if value == NOT_MEASURED else f"± {value}"
 
 
 def _percent(share: str) -> str:
@@ -164,7 +174,8 @@ _PAGE = Template("""<!doctype html>
 <title>Nutrition facts: $job</title>
 <style>
 :root { color-scheme: light dark; --ink: #111; --paper: #fff; --quiet: #595959; }
-@media (prefers-color-scheme: dark) { :root { --ink: #f2f2f2; --paper: #161616; --quiet: #b0b0b0; } }
+@media (prefers-color-scheme: dark) {
+  :root { --ink: #f2f2f2; --paper: #161616; --quiet: #b0b0b0; } }
 @page { size: A4; margin: 14mm; }
 * { box-sizing: border-box; }
 body { margin: 0; padding: 1.5rem 1rem; background: var(--paper); color: var(--ink);

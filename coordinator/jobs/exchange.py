@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     Arrays = Mapping[str, np.ndarray[Any, Any]]
 
 NO_REPLY = "NO_REPLY"
+_SILENCE = frozenset({NO_REPLY, "NODE_OFFLINE", "MESSAGE_EXPIRED"})
 _LEAST_GRACE_SECONDS = 5.0
 
 
@@ -49,6 +50,11 @@ class Answer:
     def good(self) -> bool:
         """Whether it can be used."""
         return not self.code
+
+    @property
+    def silent(self) -> bool:
+        """Whether nothing came back; a bad answer is an answer."""
+        return not self.digest and self.code in _SILENCE
 
 
 class Exchange:
@@ -106,15 +112,16 @@ class Exchange:
             return Answer(member, NO_REPLY)
         if reply.payload is None:
             return Answer(member, reply.error_code or NO_REPLY)
+        digest = messages.digest(reply.payload)
         try:
             message = messages.open_sealed(reply.payload, member.key, self._key.name)
             body = Reply.parse(message.body)
         except RemoteError as error:
-            return Answer(member, error.code)
+            return Answer(member, error.code, digest=digest)
         if message.kind != "reply" or body.in_reply_to != reference:
-            return Answer(member, "REPLY_TO_ANOTHER")
+            return Answer(member, "REPLY_TO_ANOTHER", digest=digest)
         if body.status != "ok":
-            return Answer(member, body.code or "REFUSED", body.rules, digest=message.digest)
+            return Answer(member, body.code or "REFUSED", body.rules, digest=digest)
         if not accepts(message.arrays):
-            return Answer(member, "REPLY_ARRAYS", digest=message.digest)
-        return Answer(member, arrays=message.arrays, digest=message.digest, offers=body.offers)
+            return Answer(member, "REPLY_ARRAYS", digest=digest)
+        return Answer(member, arrays=message.arrays, digest=digest, offers=body.offers)

@@ -9,7 +9,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from connector.errors import LocalError
 from connector.features import FeatureMap
-from connector.jobs import JobSpec, Strategy, TaskCall
+from connector.jobs import JobId, JobSpec, Strategy, TaskCall
 from connector.schema import Column, Schema
 from policies.document import first_problem
 from policies.errors import PolicyError
@@ -27,7 +27,7 @@ class Application(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    id: Name
+    id: JobId
     permit: Name
     datasets: Names
     inputs: Names
@@ -120,11 +120,16 @@ def _evaluation(application: Application, delta: Decimal, hidden: dict[str, Any]
 
 def _spelled(arguments: dict[str, Any]) -> dict[str, Any]:
     """As JSON without floats: decimals and tuples in their one spelling."""
-    return {
-        name: spell_decimal(value) if isinstance(value, Decimal) else
-        list(value) if isinstance(value, tuple) else value
-        for name, value in arguments.items()
-    }  # fmt: skip
+    return {name: _spell(name, value) for name, value in arguments.items()}
+
+
+def _spell(name: str, value: object) -> object:
+    try:
+        if isinstance(value, Decimal):
+            return spell_decimal(value)
+    except PolicyError as error:
+        raise LocalError("JOB_INVALID", f"{name}: {error.message}", error.remedy) from error
+    return list(value) if isinstance(value, tuple) else value
 
 
 def _spread(rounds: int, count: int) -> tuple[int, ...]:

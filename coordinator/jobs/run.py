@@ -11,12 +11,12 @@ from typing import TYPE_CHECKING, Any
 
 from connector import scores
 from connector.audit import entries
+from connector.clock import utc_now
 from connector.flower.server import FleetRun
 from connector.identity.keys import SigningKey
 from connector.jobs import JobSpec, Step
 from coordinator.aggregation import strategies
 from coordinator.jobs.exchange import Answer, Exchange, Member
-from connector.clock import utc_now
 from policies.permit import Permit
 
 if TYPE_CHECKING:
@@ -126,14 +126,16 @@ class JobRun:
 
     def end(self, reason: str) -> None:
         """Tell every hospital that asked for it or not: the job is over, free what it holds."""
-        self._exchange.ask(
-            self._members,
-            "end",
-            {"job": self._job, "reason": reason},
-            seconds=END_SECONDS,
-            enough=len(self._present),
-        )
-        self._record(entries.JobEnded(time=utc_now(), job=self._job, reason=reason))
+        try:
+            self._exchange.ask(
+                self._members,
+                "end",
+                {"job": self._job, "reason": reason},
+                seconds=END_SECONDS,
+                enough=len(self._present),
+            )
+        finally:
+            self._record(entries.JobEnded(time=utc_now(), job=self._job, reason=reason))
 
     def _ask_step(self, step: Step, parameters: "Vector") -> list[Answer]:
         call, width = step.call, self._spec.features.width
@@ -148,7 +150,7 @@ class JobRun:
         )
         for answer in answers:
             self._tell_step(step, answer)
-        silent = {answer.member.name for answer in answers if not answer.digest}
+        silent = {answer.member.name for answer in answers if answer.silent}
         self._present = [member for member in self._present if member.name not in silent]
         good = [answer for answer in answers if answer.good]
         if len(good) < self._permit.minimum_participants:

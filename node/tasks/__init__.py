@@ -35,7 +35,7 @@ def load(task: str) -> TaskFunction:
 
 
 def _lazily(task: str) -> TaskFunction:
-    def run(  # noqa: PLR0913, PLR0917 - the signature of every task
+    def run(
         arguments: Arguments,
         arrays: "Mapping[str, Array]",
         features: "Array",

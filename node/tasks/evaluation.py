@@ -14,7 +14,7 @@ from node.tasks.persons import Persons, check_records
 Array = np.ndarray[Any, Any]
 
 
-def evaluate(  # noqa: PLR0913, PLR0917 - one signature for all tasks, one array per argument
+def evaluate(
     arguments: EvaluationArguments,
     arrays: Mapping[str, Array],
     features: Array,

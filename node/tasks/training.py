@@ -105,7 +105,7 @@ class PersonOptimizer(DPOptimizer):  # type: ignore[misc, valid-type]  # Opacus 
             parameter.grad = part.view_as(parameter)
 
 
-def train(  # noqa: PLR0913, PLR0917 - one signature for all tasks, one array per argument
+def train(
     arguments: TrainingArguments,
     arrays: Mapping[str, Array],
     features: Array,

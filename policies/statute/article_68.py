@@ -8,7 +8,7 @@ _BASIS = "Regulation (EU) 2025/327, "
 
 
 def permit_is_in_force(request: UsageRequest, facts: Facts) -> Constraint:
-    """Art. 61(1), 68(10), rule R01: a signed permit in an entitling state, the one that is named."""
+    """Art. 61(1), 68(10), rule R01: the permit that is named, signed, in an entitling state."""
     permit = facts.permit
     named = permit is not None and permit.digest == request.permit_digest
     state = permit.state.value if permit is not None and named else "no valid signed permit"
@@ -55,7 +55,7 @@ def permit_covers_the_use(request: UsageRequest, facts: Facts) -> Constraint:
 
 
 def permit_covers_the_scope(request: UsageRequest, facts: Facts) -> Constraint:
-    """Art. 66(1), 68(10)(a), rules R08, R14: dataset, columns, tasks and output are in the permit."""
+    """Art. 66(1), 68(10)(a), rules R08, R14: the permit lists dataset, columns, tasks, output."""
     outside: list[str] = ["everything"]
     permit = facts.permit
     if permit is not None:
@@ -76,7 +76,7 @@ def permit_covers_the_scope(request: UsageRequest, facts: Facts) -> Constraint:
 
 
 def enough_hospitals_take_part(request: UsageRequest, facts: Facts) -> Constraint:
-    """Art. 68(10)(h), rule R18: at least as many hospitals as the permit's special conditions ask."""
+    """Art. 68(10)(h), rule R18: as many hospitals as the permit's special conditions ask."""
     least = facts.permit.minimum_participants if facts.permit else 1
     return Constraint(
         rule="ehds.art68.participants",

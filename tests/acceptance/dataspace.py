@@ -136,12 +136,19 @@ class DataSpace:
         self.sandbox.run_command("coordinator", "permit", self.coordinator, self._file(permit, text))
 
     def submit(
-        self, job: str, permit: str, epsilon: str, rounds: int = 2, *, watch: bool = True
+        self,
+        job: str,
+        permit: str,
+        epsilon: str,
+        rounds: int = 2,
+        *,
+        watch: bool = True,
+        dataset: str = "patients",
     ) -> Finished:
-        """Submit a job from a file, and follow it to its end."""
+        """Submit a job from a file, and follow it to its end; `dataset` is the first hospital's."""
         text = JOB.format(
             id=job, permit=permit, epsilon=epsilon, rounds=rounds, datasets=datasets()
-        )
+        ).replace(f"{NAMES[0]}/patients", f"{NAMES[0]}/{dataset}")
         watched = "--watch" if watch else "--no-watch"
         return self.sandbox.attempt(
             "coordinator", "submit", self.coordinator, self._file(job, text), watched
@@ -157,7 +164,7 @@ class DataSpace:
             "audit", "verify", str(self.sandbox.directory(name)), "--key", self.key(name).vkey
         )
 
-    def key(self, name: str):  # noqa: ANN201 - a VerifyKey
+    def key(self, name: str):
         """A participant's public key."""
         path = self.sandbox.directory(name) / "identity" / "signing.key"
         return SigningKey.load(path).verify_key

@@ -1,4 +1,4 @@
-"""A gate with a coordinator that can be honest or not, without sockets; the worker is a stand-in."""
+"""A gate, a coordinator that is honest or not, and a stand-in for the worker; no sockets."""
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -191,7 +191,9 @@ class Gatehouse:
         self.opened += 1
         return self.worker
 
-    def send(self, kind: str, body: dict[str, Any], arrays: Any = None, **by: Any) -> dict[str, Any]:
+    def send(
+        self, kind: str, body: dict[str, Any], arrays: Any = None, **by: Any
+    ) -> dict[str, Any]:
         sender = by.get("sender", self.coordinator)
         sealed = messages.seal(sender, by.get("to", "north"), kind, body, arrays)
         return self.deliver(sealed)

@@ -21,7 +21,7 @@ from policies.decision import Verdict
 STRANGER = SigningKey("hdab", b"x" * 32)
 
 
-@pytest.fixture()
+@pytest.fixture
 def house(tmp_path: Path) -> Iterator[Gatehouse]:
     made = Gatehouse(tmp_path)
     yield made
@@ -39,7 +39,11 @@ def test_a_permitted_job_runs_and_each_step_is_reserved_before_it_is_released(
 ) -> None:
     job = spec(permit())
     assert house.begin(job, permit())["status"] == "ok"
-    for number, task in ((1, "training.logistic"), (2, "training.logistic"), (2, "evaluation.logistic")):
+    for number, task in (
+        (1, "training.logistic"),
+        (2, "training.logistic"),
+        (2, "evaluation.logistic"),
+    ):
         answer = house.step(job, number, task)
         assert answer["status"] == "ok"
         assert set(answer["arrays"]) == {"update" if task.startswith("training") else "histogram"}
@@ -215,7 +219,11 @@ def test_a_result_that_is_not_declared_never_leaves(house: Gatehouse, result: An
     house.begin(job, permit())
     house.worker.result = lambda _task: result
     answer = house.step(job, 1, "training.logistic")
-    assert (answer["status"], answer["code"], answer["arrays"]) == ("failed", "RESULT_MALFORMED", {})
+    assert (answer["status"], answer["code"], answer["arrays"]) == (
+        "failed",
+        "RESULT_MALFORMED",
+        {},
+    )
     assert not house.entries(entries.Released)
     assert last(house).kind == "failed"
 
@@ -385,12 +393,12 @@ def test_a_message_to_a_gate_that_lost_its_dataset_is_refused(house: Gatehouse) 
 
 
 def test_the_decision_can_be_replayed_from_the_log_alone(house: Gatehouse) -> None:
-    from policies import engine  # noqa: PLC0415 - what an auditor has, and nothing else
-    from policies.request import Facts  # noqa: PLC0415 - as above
-    from policies.privacy import NOTHING  # noqa: PLC0415 - as above
     from connector.identity import documents  # noqa: PLC0415 - as above
     from connector.jobs import parse_spec  # noqa: PLC0415 - as above
+    from policies import engine  # noqa: PLC0415 - what an auditor has, and nothing else
     from policies.permit import Permit  # noqa: PLC0415 - as above
+    from policies.privacy import NOTHING  # noqa: PLC0415 - as above
+    from policies.request import Facts  # noqa: PLC0415 - as above
 
     house.begin(spec(permit()), permit())
     activated, decided = house.entries()
@@ -398,9 +406,7 @@ def test_the_decision_can_be_replayed_from_the_log_alone(house: Gatehouse) -> No
         decided.request,
         Facts(
             now=decided.decision.decided_at,
-            permit=documents.verify(
-                decided.permit_document, Permit, house.coordinator.verify_key
-            ),
+            permit=documents.verify(decided.permit_document, Permit, house.coordinator.verify_key),
             planned=parse_spec(decided.specification.encode()).cost(),
             spent_dataset=NOTHING,
             spent_permit=NOTHING,

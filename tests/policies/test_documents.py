@@ -16,8 +16,10 @@ from policies.permit import Permit
 
 json_values = st.recursive(
     st.none() | st.booleans() | st.integers(-(2**53) + 1, 2**53 - 1) | st.text(),
-    lambda inner: st.lists(inner, max_size=4)
-    | st.dictionaries(st.text(st.characters(max_codepoint=127)), inner, max_size=4),
+    lambda inner: (
+        st.lists(inner, max_size=4)
+        | st.dictionaries(st.text(st.characters(max_codepoint=127)), inner, max_size=4)
+    ),
     max_leaves=20,
 )
 
@@ -128,7 +130,12 @@ def test_a_policy_file_is_read_exactly() -> None:
         ("epsilon = 0.3", "epsilon = nan", "POLICY_INVALID", "budget.epsilon"),
         ("epsilon = 0.3", "epsilon = inf", "POLICY_INVALID", "budget.epsilon"),
         ("minimum_cohort = 10", "minimum_cohrt = 10", "POLICY_INVALID", "minimum_coh"),
-        ("not_after = 2027-01-01T00:00:00Z", "not_after = 2027-01-01", "POLICY_INVALID", "not_after"),
+        (
+            "not_after = 2027-01-01T00:00:00Z",
+            "not_after = 2027-01-01",
+            "POLICY_INVALID",
+            "not_after",
+        ),
         ("[budget]", "[budget", "POLICY_SYNTAX", "policy.toml"),
         ("[budget]", "a = " + "[" * 5000, "POLICY_SYNTAX", "policy.toml"),
     ],

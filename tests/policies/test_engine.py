@@ -12,6 +12,7 @@ from policies.decision import Verdict, verdict_of
 from policies.privacy import SampledGaussian
 from policies.request import Facts, UsageRequest
 
+
 def failed(rules: engine.Evaluate, asked: UsageRequest, known: Facts) -> set[str]:
     decision = rules(asked, known)
     assert decision.verdict is (Verdict.DENY if decision.failed else Verdict.ALLOW)
@@ -42,9 +43,7 @@ def test_a_prohibited_use_is_denied_by_its_point_whatever_the_permit_says(
 ) -> None:
     purpose = purposes.by_name(name).iri
     granted = permit(purpose=purpose)
-    rules = failed(
-        engine.compile(policy()), request(granted, purpose=purpose), facts(granted)
-    )
+    rules = failed(engine.compile(policy()), request(granted, purpose=purpose), facts(granted))
     assert rules == {"ehds.art53.purpose", f"ehds.art54.{point}", "policy.purpose"}
 
 
@@ -148,7 +147,9 @@ def test_what_was_spent_before_counts() -> None:
 
 def test_what_was_spent_under_the_permit_counts_by_itself() -> None:
     granted = permit(epsilon="2")
-    evaluate = engine.compile(policy(epsilon_per_job="2.0", budget={"epsilon": "9", "delta": "0.00001"}))
+    evaluate = engine.compile(
+        policy(epsilon_per_job="2.0", budget={"epsilon": "9", "delta": "0.00001"})
+    )
     half = SampledGaussian(Decimal(3)).cost
     known = facts(granted, planned=half, spent_permit=half, spent_dataset=half)
     assert failed(evaluate, request(granted), known) == {"ehds.art68.budget"}
