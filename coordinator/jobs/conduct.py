@@ -49,13 +49,12 @@ def conduct(
         )  # fmt: skip
         try:
             state, reason = _drive(office, job, job_id, spec, permit, record)
+            job.end(reason or state.value)
         except Error as error:
             reason = "COORDINATOR_STOPPED" if stopping.is_set() else error.code
             state = JobState.FAILED
-        # What the job came to does not change because its end cannot be told: nodes also end it
-        # by its deadline.
-        with contextlib.suppress(Error):
-            job.end(reason or state.value)
+            with contextlib.suppress(Error):  # the log may be what has failed
+                job.end(reason)
     finish(office, job_id, state, reason)
 
 

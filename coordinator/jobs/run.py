@@ -4,6 +4,7 @@ The coordinator is not believed by the nodes, and does not believe them: each de
 whether to take part, and each of its answers is checked before it touches the model.
 """
 
+import contextlib
 import math
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -17,6 +18,7 @@ from connector.identity.keys import SigningKey
 from connector.jobs import JobSpec, Step
 from coordinator.aggregation import strategies
 from coordinator.jobs.exchange import Answer, Exchange, Member
+from policies.errors import Error
 from policies.permit import Permit
 
 if TYPE_CHECKING:
@@ -126,7 +128,7 @@ class JobRun:
 
     def end(self, reason: str) -> None:
         """Tell every hospital that asked for it or not: the job is over, free what it holds."""
-        try:
+        with contextlib.suppress(Error):  # the run may be closed; a job's deadline ends it too
             self._exchange.ask(
                 self._members,
                 "end",
@@ -134,8 +136,7 @@ class JobRun:
                 seconds=END_SECONDS,
                 enough=len(self._present),
             )
-        finally:
-            self._record(entries.JobEnded(time=utc_now(), job=self._job, reason=reason))
+        self._record(entries.JobEnded(time=utc_now(), job=self._job, reason=reason))
 
     def _ask_step(self, step: Step, parameters: "Vector") -> list[Answer]:
         call, width = step.call, self._spec.features.width

@@ -5,7 +5,7 @@ import io
 import random
 import re
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from datetime import timedelta
 from pathlib import Path
 
@@ -86,7 +86,7 @@ datasets = {datasets}
 columns = ["age", "sex", "ward", "died"]
 tasks = ["training.logistic", "evaluation.logistic"]
 outputs = ["model"]
-epsilon = {epsilon}
+epsilon = 3.0
 delta = 0.00001
 minimum_participants = 2
 not_before = {yesterday}
@@ -112,7 +112,6 @@ class DataSpace:
 
     sandbox: Sandbox
     texts: Path
-    _commands: int = field(default=0, init=False)
 
     @property
     def coordinator(self) -> str:
@@ -128,11 +127,11 @@ class DataSpace:
         self.sandbox.enrol(names)
         self.sandbox.start_nodes(names)
 
-    def permit(self, permit: str, purpose: str = "scientific-research", epsilon: str = "3") -> None:
-        """Issue a permit from a file."""
-        text = PERMIT.format(
-            id=permit, purpose=purpose, epsilon=epsilon, datasets=datasets(), **dates()
-        )
+    def permit(
+        self, permit: str, purpose: str = "scientific-research", dataset: str = "patients"
+    ) -> None:
+        """Issue a permit from a file; `dataset` is the first hospital's."""
+        text = PERMIT.format(id=permit, purpose=purpose, datasets=datasets(dataset), **dates())
         self.sandbox.run_command("coordinator", "permit", self.coordinator, self._file(permit, text))
 
     def submit(
@@ -147,8 +146,8 @@ class DataSpace:
     ) -> Finished:
         """Submit a job from a file, and follow it to its end; `dataset` is the first hospital's."""
         text = JOB.format(
-            id=job, permit=permit, epsilon=epsilon, rounds=rounds, datasets=datasets()
-        ).replace(f"{NAMES[0]}/patients", f"{NAMES[0]}/{dataset}")
+            id=job, permit=permit, epsilon=epsilon, rounds=rounds, datasets=datasets(dataset)
+        )
         watched = "--watch" if watch else "--no-watch"
         return self.sandbox.attempt(
             "coordinator", "submit", self.coordinator, self._file(job, text), watched
@@ -233,8 +232,8 @@ def as_csv(rows: list[dict[str, str]]) -> str:
     return text.getvalue()
 
 
-def datasets(names: list[str] = NAMES) -> str:
-    return str([f"{name}/patients" for name in names])
+def datasets(first: str) -> str:
+    return str([f"{NAMES[0]}/{first}", *(f"{name}/patients" for name in NAMES[1:])])
 
 
 def dates() -> dict[str, str]:
