@@ -12,7 +12,7 @@ from typing import Annotated, Any, Literal, Self
 from pydantic import AwareDatetime, Field, ValidationError, model_validator
 
 from connector.features import FeatureMap
-from connector.tasks import TASKS, Task
+from connector.tasks import TASKS, Task, parameter_count
 from policies.document import Document, first_problem
 from policies.errors import PolicyError
 from policies.permit import Name, Names, Text
@@ -46,6 +46,11 @@ class TaskCall(Document):
     def definition(self) -> Task:
         """The catalogue's definition of the task."""
         return TASKS[self.task]
+
+    @property
+    def layers(self) -> tuple[int, ...]:
+        """Sizes of the model's hidden layers."""
+        return self.definition.parse(self.arguments).layers
 
     @property
     def mechanism(self) -> SampledGaussian:
@@ -91,6 +96,12 @@ class JobSpec(Document):
             raise ValueError("datasets: one dataset per hospital")
         if self.training.definition.fold != "train" or self.evaluation.definition.fold != "holdout":
             raise ValueError("training and evaluation must be tasks of those kinds")
+        if self.training.layers != self.evaluation.layers:
+            raise ValueError("evaluation: another model than the one that is trained")
+        try:
+            parameter_count(self.training.layers, self.features.width)
+        except PolicyError as error:
+            raise ValueError(f"training: {error.message}") from error
         rounds = self.evaluation_rounds
         if list(rounds) != sorted(set(rounds)) or any(number > self.rounds for number in rounds):
             raise ValueError("evaluation_rounds: rising round numbers within the job")

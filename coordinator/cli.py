@@ -58,9 +58,9 @@ def invite(directory: Path, hospital: str) -> None:
 @click.argument("directory", type=_DIRECTORY)
 def catalogue(directory: Path) -> None:
     """What the hospitals offer."""
-    from coordinator.views import offers  # noqa: PLC0415 - as above
+    from coordinator.views import catalogue as lines  # noqa: PLC0415 - as above
 
-    for line in offers(_office(directory).participants()):
+    for line in lines(_office(directory).participants()):
         click.echo(line)
 
 

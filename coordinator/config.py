@@ -80,7 +80,10 @@ def load(paths: Paths) -> CoordinatorConfig:
             "Run `commensal coordinator init` to create a coordinator's directory",
         ) from error
     except (ValueError, RecursionError) as error:
-        raise LocalError("CONFIG_SYNTAX", f"{paths.config} is not TOML: {error}") from error
+        raise LocalError(
+            "CONFIG_SYNTAX", f"{paths.config} is not TOML: {error}",
+            "Correct it there; texts stand in double quotes",
+        ) from error  # fmt: skip
 
 
 def check(paths: Paths, table: dict[str, Any]) -> CoordinatorConfig:
@@ -89,7 +92,9 @@ def check(paths: Paths, table: dict[str, Any]) -> CoordinatorConfig:
         return CoordinatorConfig.model_validate(table)
     except ValidationError as error:
         raise LocalError(
-            "CONFIG_INVALID", f"{paths.config} is not valid: {first_problem(error)}"
+            "CONFIG_INVALID",
+            f"{paths.config} is not valid: {first_problem(error)}",
+            "Correct that field; an unknown one is an error too",
         ) from error
 
 

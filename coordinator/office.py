@@ -4,6 +4,7 @@ Every act is an entry in the coordinator's log, written before it takes effect.
 """
 
 import os
+import socket
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -34,6 +35,7 @@ from policies.permit import Permit
 
 INVITATION_LIFE = timedelta(hours=24)
 MEMBERSHIP_LIFE = timedelta(days=30)
+_ANSWER_SECONDS = 5.0
 MAX_PERMIT_BYTES = 16_000  # what a node accepts; far below what fits in a log entry
 
 
@@ -95,11 +97,22 @@ class Office:
         try:
             return self.paths.address.read_text().strip()
         except OSError as error:
-            raise LocalError(
-                "COORDINATOR_STOPPED",
-                f"no coordinator is running on {self.paths.root}",
-                "Start it with `commensal coordinator run`",
-            ) from error
+            raise self._stopped() from error
+
+    def check_running(self) -> None:
+        """Raise `LocalError` (COORDINATOR_STOPPED) unless somebody listens at the address."""
+        host, _, port = self.address().rpartition(":")
+        try:
+            socket.create_connection((host, int(port)), timeout=_ANSWER_SECONDS).close()
+        except OSError as error:
+            raise self._stopped() from error
+
+    def _stopped(self) -> LocalError:
+        return LocalError(
+            "COORDINATOR_STOPPED",
+            f"no coordinator is running on {self.paths.root}",
+            f"Start it with `commensal coordinator run {self.paths.root}`",
+        )
 
     def enrol(self, request: EnrolmentRequest, log: Log) -> tuple[str, Participant]:
         """Redeem a token: returns the signed membership.

@@ -24,7 +24,13 @@ def parse(content: bytes, place: str, issuer: str) -> Permit:
         )
     except ValidationError as error:
         raise LocalError(
-            "PERMIT_INVALID", f"{place} is not valid: {first_problem(error)}"
+            "PERMIT_INVALID",
+            f"{place} is not valid: {first_problem(error)}",
+            "Correct that field; see docs/hdab.md",
         ) from error
     except (ValueError, InvalidOperation, RecursionError) as error:
-        raise LocalError("PERMIT_SYNTAX", f"{place} is not TOML: {error}") from error
+        raise LocalError(
+            "PERMIT_SYNTAX",
+            f"{place} is not TOML: {error}",
+            "Correct it there; texts stand in double quotes",
+        ) from error

@@ -87,7 +87,9 @@ def read_label(office: Office, job_id: str) -> ModelLabel:
     with office.store.begin() as session:
         row = session.get(ReleaseRow, job_id)
     if row is None:
-        raise LocalError("RELEASE_UNKNOWN", f"job {job_id} has no result")
+        raise LocalError(
+            "RELEASE_UNKNOWN", f"job {job_id} has no result", "See `commensal coordinator jobs`"
+        )
     return documents.verify(row.label, ModelLabel, office.key.verify_key)
 
 

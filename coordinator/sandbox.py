@@ -19,10 +19,9 @@ from datetime import datetime
 from pathlib import Path
 from typing import Self, TypeVar
 
-from connector.clock import utc_now
 from connector.errors import LocalError
 from coordinator import office
-from coordinator.office import Office
+from coordinator.office import Office, offers_of
 
 T = TypeVar("T")
 _STOP_SECONDS = 10.0
@@ -102,15 +101,16 @@ class Sandbox:
 
     def start_nodes(self, names: list[str]) -> None:
         """Run nodes, all at once, and wait until the coordinator knows what they offer."""
-        now = utc_now()
+        printed = {name: len(self.output(name)) for name in names}
         for name in names:
             self._start(name, "node", "run", str(self.directory(name)))
-        self.wait_for_nodes(names, now)
+        for name in names:
+            self.wait_for(name, lambda name=name: self._connected(name, printed[name]))  # type: ignore[misc] # default argument binds the loop's name
 
     def wait_for_nodes(self, names: list[str], since: datetime) -> None:
-        """Wait until these nodes have told the coordinator what they offer, after `since`."""
+        """Wait until nodes that run have found a restarted coordinator, after `since`."""
         for name in names:
-            self.wait_for(name, lambda name=name: self._described(name, since))  # type: ignore[misc] # default argument binds the loop's name
+            self.wait_for(name, lambda name=name: self._described(name, since))  # type: ignore[misc] # as above
 
     def run_command(self, *arguments: str) -> str:
         """What one `commensal` command prints. Raises `LocalError` (COMMAND_FAILED)."""
@@ -151,8 +151,9 @@ class Sandbox:
         return self.root / name
 
     def output(self, name: str) -> str:
-        """What a process printed."""
-        return (self.root / f"{name}.out").read_text(errors="replace")
+        """What a process has printed, over all of its starts."""
+        path = self.root / f"{name}.out"
+        return path.read_text(errors="replace") if path.exists() else ""
 
     def process_id(self, name: str) -> int:
         """The process id of a running participant."""
@@ -199,6 +200,11 @@ class Sandbox:
         finished = self.attempt("node", "enrol", directory, "--invitation", "-", given=line)
         if finished.code:
             raise LocalError("ENROLMENT_FAILED", f"{name}: {finished.errors.strip()}")
+
+    def _connected(self, name: str, printed: int) -> bool | None:
+        offers = offers_of(self.office.participants())
+        known = any(dataset.startswith(f"{name}/") for dataset in offers)
+        return (known and "connected" in self.output(name)[printed:]) or None
 
     def _described(self, name: str, since: datetime) -> bool | None:
         seen = {p.name: p.last_seen for p in self.office.participants()}.get(name)

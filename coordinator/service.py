@@ -30,10 +30,11 @@ from connector.flower.web import WebServer
 from connector.identity import certificates
 from connector.identity.enrolment import EnrolmentRequest
 from connector.identity.keys import VerifyKey
+from connector.jobs import JobSpec
 from connector.store import JobRow, Participant, PermitRow, ReleaseRow
 from coordinator.jobs import conduct
 from coordinator.jobs.exchange import Exchange, Member
-from coordinator.jobs.states import JobState
+from coordinator.jobs.states import FINAL, JobState
 from coordinator.office import Office, fleet_key_pem, write_atomically
 from policies.errors import Error
 
@@ -41,6 +42,9 @@ _TICK_SECONDS = 0.1
 _DESCRIBE_SECONDS = 20.0
 _MAX_ENROLMENT_BYTES = 1 << 14
 _ENROLMENTS_AT_ONCE = 4
+_END_SECONDS = 10.0
+_MOST_ENDS = 100
+_RENEWAL_SECONDS = 3600.0
 
 
 class Service:
@@ -69,14 +73,17 @@ class Service:
             office.paths.identity, office.config.host, office.clock()
         )
         listener = _listen(office.config.host, office.config.port)
-        server = _Server(self._web_config(), self._fleet)
+        web = self._web_config()
+        server = _Server(web, self._fleet)
         address = "{}:{}".format(*listener.getsockname()[:2])
         write_atomically(office.paths.address, address)
         self._say(f"coordinator {office.key.name} listens on https://{address}")
         serving = asyncio.create_task(server.serve(sockets=[listener]))
+        renewing = asyncio.create_task(self._renew(web))
         try:
             await self._desk(serving)
         finally:
+            renewing.cancel()
             office.paths.address.unlink(missing_ok=True)
             await asyncio.to_thread(self._close_jobs)
             self._fleet.close()
@@ -92,6 +99,23 @@ class Service:
     def record(self, entry: entries.Entry) -> None:
         """Write into the coordinator's log, durably."""
         self._office.record(self._log, entry)
+
+    async def _renew(self, web: uvicorn.Config) -> None:
+        """A coordinator runs for longer than a certificate lasts; new connections get the new one."""
+        while True:
+            await asyncio.sleep(_RENEWAL_SECONDS)
+            try:
+                self._renew_certificate(web)
+            except Error as error:
+                self._say(error.diagnostics())
+
+    def _renew_certificate(self, web: uvicorn.Config) -> None:
+        identity = self._office.paths.identity
+        certificates.renew_server_certificate(
+            identity, self._office.config.host, self._office.clock()
+        )
+        if web.ssl is not None:
+            web.ssl.load_cert_chain(identity / "server.pem", identity / "server.key")
 
     # The desk: what the tables ask for
 
@@ -178,15 +202,34 @@ class Service:
     def _describe(self, names: set[str]) -> None:
         members = [m for m in self._members() if m.name in names]
         with self._fleet.open_run() as run:
-            answers = Exchange(run, self._office.key).ask(
+            exchange = Exchange(run, self._office.key)
+            answers = exchange.ask(
                 members, "describe", {}, seconds=_DESCRIBE_SECONDS, enough=len(members)
             )
+            self._tell_ends(exchange, members)
         with self._office.store.begin() as session:
             for answer in answers:
                 participant = session.get(Participant, answer.member.name)
                 if participant is not None and answer.good:
                     participant.offers = list(answer.offers)
                     participant.last_seen = self._office.clock()
+
+    def _tell_ends(self, exchange: Exchange, members: list[Member]) -> None:
+        """Tell nodes that were away, or that we left, which jobs are over.
+
+        Otherwise they would hold a job's records and its unused plan until its time is over.
+        """
+        with self._office.store.begin() as session:
+            newest = select(JobRow).where(JobRow.state.in_(FINAL)).order_by(
+                JobRow.submitted_at.desc()
+            ).limit(_MOST_ENDS)  # fmt: skip
+            rows = list(session.scalars(newest))
+        for row in rows:
+            spec = JobSpec.decode(row.specification.encode())
+            asked = [member for member in members if spec.dataset_of(member.name)]
+            if asked and spec.not_after > self._office.clock():
+                body = {"job": row.digest, "reason": row.reason or row.state}
+                exchange.ask(asked, "end", body, seconds=_END_SECONDS, enough=len(asked))
 
     def _members(self) -> list[Member]:
         with self._lock:

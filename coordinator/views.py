@@ -6,14 +6,16 @@ from typing import TYPE_CHECKING, Any
 
 from sqlalchemy import select
 
+from connector.schema import Column, Schema
 from connector.store import JobEvent, JobRow, Participant
 from coordinator.jobs import conduct
-from coordinator.office import Office
+from coordinator.office import Office, offers_of
 
 if TYPE_CHECKING:
     from rich.table import Table
 
 _POLL_SECONDS = 0.1
+_CHECK_SECONDS = 2.0
 
 RULES = {
     "ehds.art53.purpose": "the purpose is not one of Art. 53(1)",
@@ -43,15 +45,21 @@ RULES = {
 
 
 def follow(office: Office, job_id: str) -> Iterator[JobEvent]:
-    """A job's events as they happen, until it has ended."""
+    """A job's events as they happen, until it has ended.
+
+    Raises `LocalError`: JOB_UNKNOWN, COORDINATOR_STOPPED (nothing more would ever happen).
+    """
     conduct.state_of(office, job_id)
-    sequence = 0
+    sequence, checked = 0, time.monotonic()
     while True:
         for event in conduct.events_since(office, job_id, sequence):
             sequence = event.sequence
             yield event
             if event.kind == "ended":
                 return
+        if time.monotonic() - checked > _CHECK_SECONDS:
+            office.check_running()
+            checked = time.monotonic()
         time.sleep(_POLL_SECONDS)
 
 
@@ -88,15 +96,42 @@ def figures(evaluation: dict[str, Any]) -> str:
 
 def offers(participants: list[Participant]) -> Iterator[str]:
     """Two lines per dataset on offer."""
-    for participant in participants:
-        for offer in participant.offers:
-            policy = offer["policy"]
-            yield f"{offer['dataset']}: for {', '.join(policy['purposes'])}"
-            yield (
-                f"    {policy['minimum_cohort']} people and {policy['minimum_participants']} "
-                f"hospitals at least, epsilon {policy['epsilon_per_job']} a job at most, "
-                f"until {policy['not_after'][:10]}"
-            )
+    for offer in offers_of(participants).values():
+        yield from _terms(offer)
+
+
+def catalogue(participants: list[Participant]) -> Iterator[str]:
+    """What is on offer, with what a job's author has to know: tasks and columns."""
+    found = offers_of(participants)
+    if not found:
+        yield "nothing is on offer: no enrolled hospital has connected yet"
+    for offer in found.values():
+        yield from _terms(offer)
+        yield f"    tasks: {', '.join(offer['policy']['tasks'])}"
+        allowed = offer["policy"]["columns"]
+        for column in Schema.model_validate(offer["schema"]).columns:
+            if column.name in allowed:
+                yield f"    {_column(column)}"
+
+
+def _terms(offer: dict[str, Any]) -> Iterator[str]:
+    policy = offer["policy"]
+    yield f"{offer['dataset']}: for {', '.join(policy['purposes'])}"
+    yield (
+        f"    {policy['minimum_cohort']} people and {policy['minimum_participants']} "
+        f"hospitals at least, epsilon {policy['epsilon_per_job']} a job at most, "
+        f"until {policy['not_after'][:10]}"
+    )
+
+
+def _column(column: Column) -> str:
+    if column.kind == "numeric":
+        values = f"{column.minimum} to {column.maximum} {column.unit}".rstrip()
+    else:
+        values = ", ".join(column.categories) or "yes or no"
+    line = f"{column.name}: {values}{', may be missing' if column.nullable else ''}"
+    # Units and categories are a hospital's own words: nothing of theirs may steer the terminal.
+    return "".join(letter if letter.isprintable() else "?" for letter in line)
 
 
 def jobs_table(office: Office) -> "Table":

@@ -1,47 +1,87 @@
 """`commensal node check`: everything that `run` and a job would look at, without running."""
 
 from collections.abc import Iterator
+from dataclasses import replace
+from datetime import datetime
 from decimal import Decimal
 
 from connector.features import FeatureMap
 from connector.folds import Split
+from connector.tasks import TASKS
 from node import config
+from node.admission import Holding
 from node.config import Paths
-from node.gate import Holding
+from node.data.dataset import Dataset
 from node.worker import Assignment, Sandbox, Worker
+from policies.policy import Policy
+from policies.privacy import Budget
+
+_OUTPUTS = ("model",)
 
 
-def check(paths: Paths) -> Iterator[str]:
+def check(paths: Paths, now: datetime) -> Iterator[str]:
     """Lines for the operator, who may see counts of the hospital's own records.
 
-    Raises `LocalError` for the first thing that is wrong.
+    Raises `Error` for the first thing that keeps the node from running. What it would run with,
+    but to no use, is a line that begins with an exclamation mark.
     """
     settings = config.load(paths)
     yield f"{paths.config}: node {settings.name}"
     for holding in config.holdings(paths, settings):
-        yield from _dataset(holding, settings)
+        yield from _dataset(holding, settings, now)
 
 
-def _dataset(holding: Holding, settings: config.NodeConfig) -> Iterator[str]:
+def _dataset(holding: Holding, settings: config.NodeConfig, now: datetime) -> Iterator[str]:
     dataset, policy = holding.dataset, holding.policy
     yield f"{dataset.id}: {dataset.title}"
     yield f"  policy {policy.id} version {policy.version}: {', '.join(policy.tasks)}"
     yield f"  for {', '.join(policy.purposes)}, until {policy.not_after:%Y-%m-%d}"
-    budget = policy.budget
+    budget = Budget(policy.budget.epsilon, policy.budget.delta)
     yield f"  budget: epsilon {budget.epsilon}, delta {budget.delta}"
+    yield from _idle(policy, now)
+    assignment = _everybody(dataset)
+    if assignment is None:
+        yield "  ! no binary column: nothing can be predicted from this dataset"
+        return
+    sandbox = Sandbox(allow_weaker_isolation=settings.allow_weaker_isolation)
+    persons, rows, layers = _view(assignment, sandbox)
+    yield f"  records can be read: {persons} people with all required values"
+    if persons < policy.minimum_cohort:
+        yield f"  ! that is fewer than minimum_cohort, {policy.minimum_cohort}: no job will run"
+    if dataset.opt_outs is not None:
+        whole = replace(assignment, dataset=dataset.model_copy(update={"opt_outs": None}))
+        _, all_rows, _ = _view(whole, sandbox)
+        yield f"  opt-outs: {all_rows - rows} rows of people who opted out are left out"
+    yield f"  the worker is confined by: {', '.join(layers)}"
+
+
+def _idle(policy: Policy, now: datetime) -> Iterator[str]:
+    """What a policy says that lets nothing happen."""
+    if not policy.not_before <= now < policy.not_after:
+        yield "  ! the policy is not in force today: every job will be refused"
+    for name in policy.tasks:
+        if name not in TASKS:
+            yield f"  ! there is no task {name}; known are {', '.join(TASKS)}"
+    for name in policy.outputs:
+        if name not in _OUTPUTS:
+            yield f"  ! no task makes a {name}; known is {', '.join(_OUTPUTS)}"
+
+
+def _everybody(dataset: Dataset) -> Assignment | None:
+    """An assignment that reads every column of everybody, or None where nothing is binary."""
     binary = [column for column in dataset.schema.columns if column.kind == "binary"]
     if not binary:
-        yield "  no binary column: nothing can be predicted from this dataset"
-        return
+        return None
     columns = tuple(column for column in dataset.schema.columns if column != binary[-1])
     features = FeatureMap(columns=columns, outcome=binary[-1])
-    everybody = Split(salt="00" * 16, holdout=Decimal(1))
-    worker = Worker.start(
-        Assignment(dataset, features, ("evaluation.logistic",), everybody),
-        Sandbox(allow_weaker_isolation=settings.allow_weaker_isolation),
-    )
+    split = Split(salt="00" * 16, holdout=Decimal(1))
+    return Assignment(dataset, features, ("evaluation.logistic",), split)
+
+
+def _view(assignment: Assignment, sandbox: Sandbox) -> tuple[int, int, tuple[str, ...]]:
+    """People with all required values, rows, and layers of isolation, as a worker finds them."""
+    worker = Worker.start(assignment, sandbox)
     try:
-        yield f"  records can be read: {worker.persons()} people with all required values"
-        yield f"  the worker is confined by: {', '.join(worker.facts.layers)}"
+        return worker.persons(), worker.facts.rows, worker.facts.layers
     finally:
         worker.close()

@@ -53,10 +53,11 @@ def enrol(directory: Path, invitation: Path) -> None:
 @click.argument("directory", type=_DIRECTORY)
 def check(directory: Path) -> None:
     """Read configuration, policy and records as a job would, and say what is found."""
+    from connector.clock import utc_now  # noqa: PLC0415 - as above
     from node.check import check as check_node  # noqa: PLC0415 - as above
     from node.config import Paths  # noqa: PLC0415 - as above
 
-    for line in check_node(Paths(directory)):
+    for line in check_node(Paths(directory), utc_now()):
         click.echo(line)
 
 
@@ -76,11 +77,20 @@ def budget(directory: Path) -> None:
     """Show how much of each dataset's privacy budget is spent, and by whom."""
     from rich.console import Console  # noqa: PLC0415 - as above
 
+    from connector.audit.damage import DamageError  # noqa: PLC0415 - as above
+    from connector.audit.verify import locate  # noqa: PLC0415 - as above
     from connector.clock import utc_now  # noqa: PLC0415 - as above
     from node.budget import accounts, picture  # noqa: PLC0415 - as above
-    from node.config import Paths  # noqa: PLC0415 - as above
 
-    Console().print(picture(accounts(Paths(directory).log, utc_now())))
+    try:
+        found = accounts(locate(directory), utc_now())
+    except DamageError as error:
+        raise LocalError(
+            "LOG_TAMPERED",
+            f"the audit log in {directory} cannot be read: {error}",
+            f"Run `commensal audit verify {directory}` to see what is wrong",
+        ) from error
+    Console().print(picture(found))
 
 
 def _read_line(path: Path) -> str:

@@ -17,8 +17,8 @@ from typing import Annotated, Any
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from connector.errors import LocalError
+from node.admission import Holding
 from node.data.dataset import Dataset
-from node.gate import Holding
 from policies import policy as policies
 from policies.document import first_problem
 from policies.errors import PolicyError
@@ -69,7 +69,10 @@ class Paths:
 
 
 class NodeConfig(BaseModel):
-    """The parsed `node.toml`."""
+    """The parsed `node.toml`.
+
+    `give_up_seconds`: for how long a coordinator that has gone is sought before the node ends.
+    """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
@@ -77,6 +80,7 @@ class NodeConfig(BaseModel):
     datasets: Annotated[tuple[dict[str, Any], ...], Field(min_length=1, max_length=100)]
     allow_weaker_isolation: bool = False
     messages_per_minute: Annotated[int, Field(ge=1, le=100_000)] = 1200
+    give_up_seconds: Annotated[int, Field(ge=1, le=7 * 86_400)] = 60
 
 
 def load(paths: Paths) -> NodeConfig:
@@ -92,7 +96,10 @@ def load(paths: Paths) -> NodeConfig:
             "Correct that field; see docs/hospital.md",
         ) from error
     except (ValueError, InvalidOperation, RecursionError) as error:
-        raise LocalError("CONFIG_SYNTAX", f"{paths.config} is not TOML: {error}") from error
+        raise LocalError(
+            "CONFIG_SYNTAX", f"{paths.config} is not TOML: {error}",
+            "Correct it there; texts stand in double quotes",
+        ) from error  # fmt: skip
 
 
 def holdings(paths: Paths, config: NodeConfig) -> tuple[Holding, ...]:

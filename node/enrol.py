@@ -25,8 +25,9 @@ _TIMEOUT = httpx.Timeout(10.0)
 def enrol(paths: Paths, invitation: Invitation, now: datetime) -> Membership:
     """Make keys, have them signed, and pin what the invitation says. Nothing half-done stays.
 
-    Raises `LocalError`: INVITATION_EXPIRED, KEY_EXISTS; `RemoteError`: COORDINATOR_UNREACHABLE,
-    AUTHORITY_MISMATCH, ENROLMENT_REFUSED, SIGNATURE_INVALID.
+    Raises `LocalError`: INVITATION_EXPIRED, ALREADY_ENROLLED, KEY_EXISTS; `RemoteError`:
+    COORDINATOR_UNREACHABLE, COORDINATOR_CERTIFICATE, AUTHORITY_MISMATCH, ENROLMENT_REFUSED,
+    SIGNATURE_INVALID.
     """
     invitation.check_expiry(now)
     if paths.membership.exists():
@@ -103,6 +104,12 @@ def _call(url: str, *, verify: ssl.SSLContext | bool, body: bytes | None = None)
                         raise RemoteError("ENROLMENT_REFUSED", f"{url} answers too much")
                 status = response.status_code
     except httpx.TransportError as error:
+        if "CERTIFICATE_VERIFY_FAILED" in str(error):
+            raise RemoteError(
+                "COORDINATOR_CERTIFICATE",
+                f"the certificate of {url} is not valid",
+                "It may have expired, which its operator must mend; check this machine's clock",
+            ) from error
         raise RemoteError(
             "COORDINATOR_UNREACHABLE",
             f"cannot reach {url} ({type(error).__name__})",

@@ -6,9 +6,8 @@ the declared arrays, finite, of the declared size, their digest logged before a 
 A refusal is logged with the same care and answered with fixed codes only.
 """
 
-from collections import Counter, deque
+from collections import deque
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any, Protocol
 
@@ -16,27 +15,22 @@ from connector import messages
 from connector.audit import entries
 from connector.audit.log import Log
 from connector.errors import LocalError, RemoteError
-from connector.identity import documents
 from connector.identity.keys import SigningKey, VerifyKey
 from connector.jobs import JobSpec, Step, parse_spec
 from connector.protocol import EndJob, StartJob, TakeStep
+from node.admission import Admission, Candidate, Holding, Refusal, decided, failed_rules
 from node.data.dataset import Dataset
 from node.ledger import Ledger
-from policies import engine
-from policies.decision import Decision, Verdict
+from policies.decision import Verdict
 from policies.errors import Error, PolicyError
-from policies.permit import Permit
-from policies.policy import Policy
-from policies.request import Facts, UsageRequest
 
 if TYPE_CHECKING:
     import numpy as np
 
     Arrays = Mapping[str, np.ndarray[Any, Any]]
 
-MAX_SPEC_BYTES = 24_000
-MAX_PERMIT_BYTES = 16_000
 NO_JOB = "none"
+MAX_WORKERS = 4
 
 
 class JobWorker(Protocol):
@@ -52,28 +46,6 @@ class JobWorker(Protocol):
 
     def close(self) -> None:
         """End the process."""
-
-
-class Refusal(Error):  # noqa: N818 - an outcome; the field says refusal
-    """Why a message is refused: `code` and `rules` are fixed codes that may be told to anyone."""
-
-    def __init__(self, code: str, rules: tuple[str, ...] = ()) -> None:
-        super().__init__(code, code)
-        self.rules = rules
-
-
-@dataclass(frozen=True)
-class Holding:
-    """A dataset that this hospital offers, with the policy that it owns."""
-
-    dataset: Dataset
-    policy: Policy
-
-
-@dataclass(frozen=True)
-class _Admitted:
-    spec: JobSpec
-    permit_document: str
 
 
 class Gate:
@@ -93,16 +65,15 @@ class Gate:
         self._key = key
         self._coordinator = coordinator
         self._log = log
-        self._holdings = {holding.dataset.id: holding for holding in holdings}
-        self._evaluate = {
-            name: engine.compile(holding.policy) for name, holding in self._holdings.items()
-        }
         self._open_worker = open_worker
         self._workers: dict[str, JobWorker] = {}
         self._clock = clock
         self._rate = _RateLimit(messages_per_minute)
-        self._admitted: dict[str, _Admitted] = {}
         self.ledger = Ledger()
+        self._admission = Admission(key.name, coordinator, holdings, self.ledger)
+        # Specification and permit of every admitted job, as the log has them.
+        self._admitted: dict[str, tuple[JobSpec, str]] = {}
+        self._policies: dict[str, str] = {}
         for _, content in log.read():
             self._remember(entries.parse(content))
         self._activate_policies()
@@ -119,21 +90,20 @@ class Gate:
         job = NO_JOB
         try:
             message = messages.open_sealed(sealed, self._coordinator, self._key.name)
-            job = str(message.body.get("job", NO_JOB))[:80]
-            if message.kind == "describe":
-                return self._release(reference, "ok", {"offers": self._offers()})
-            self._check_clock()
-            if message.kind == "start":
-                return self._start(StartJob.parse(message.body), reference)
-            if message.kind == "step":
-                return self._step(TakeStep.parse(message.body), message.arrays, reference)
-            if message.kind == "end":
-                return self._end(EndJob.parse(message.body), reference)
-            raise Refusal("MESSAGE_KIND_UNKNOWN")  # noqa: TRY301 - one way out for all refusals
+            job = _safe(message.body.get("job"))
+            return self._dispatch(message, reference)
         except Refusal as refusal:
             return self._refuse(reference, job, refusal.code, refusal.rules)
         except (RemoteError, PolicyError) as error:
             return self._refuse(reference, NO_JOB, error.code)
+        except LocalError as error:
+            if error.code != "LOG_FULL":
+                raise
+            # Nothing was computed or nothing left: what is not in the log has not happened.
+            return self._release(reference, "refused", {"code": error.code, "rules": []})
+        except Exception:  # noqa: BLE001 - a bug refuses; its text could hold anything and is dropped
+            self._write(entries.Incident(time=self._now(), code="NODE_ERROR"))
+            return self._refuse(reference, job, "NODE_ERROR")
 
     def sweep(self) -> None:
         """End the workers of jobs whose time is over."""
@@ -145,119 +115,60 @@ class Gate:
         for job in list(self._workers):
             self._close_worker(job)
 
-    # Admission
+    def _dispatch(self, message: messages.Message, reference: str) -> bytes:
+        if message.kind == "describe":
+            return self._release(reference, "ok", {"offers": self._offers()})
+        self._check_clock()
+        if message.kind == "start":
+            return self._start(StartJob.parse(message.body), reference)
+        if message.kind == "step":
+            return self._step(TakeStep.parse(message.body), message.arrays, reference)
+        if message.kind == "end":
+            return self._end(EndJob.parse(message.body), reference)
+        raise Refusal("MESSAGE_KIND_UNKNOWN")
 
     def _start(self, start: StartJob, reference: str) -> bytes:
-        spec = self._read_spec(start.specification)
-        job = spec.digest
-        dataset = spec.dataset_of(self._key.name)
-        if dataset is None or dataset not in self._holdings:
-            raise Refusal("DATASET_UNKNOWN")
-        if not self._schema_matches(spec, self._holdings[dataset].dataset):
-            raise Refusal("SCHEMA_MISMATCH")
-        account = self.ledger.jobs.get(job)
+        candidate = self._admission.read(start)
+        account = self.ledger.jobs.get(candidate.job)
         if account is not None:
             if account.is_open(self._clock()):
                 return self._release(reference, "ok", {})
             raise Refusal("JOB_OVER")
-        decision = self._decide(spec, dataset, start.permit, persons=None)
+        decision = self._admission.decide(candidate, self._now(), persons=None)
         if decision.verdict is Verdict.UNDETERMINED:
-            persons = self._worker(spec, dataset).persons()
-            decision = self._decide(spec, dataset, start.permit, persons=persons)
-        self._record_decision(spec, dataset, start.permit, decision)
-        if decision.verdict is not Verdict.ALLOW:
-            self._close_worker(job)
-            raise Refusal("NOT_ALLOWED", _failed_rules(decision))
+            persons = self._worker(candidate).persons()
+            decision = self._admission.decide(candidate, self._now(), persons=persons)
+        allowed = decision.verdict is Verdict.ALLOW
+        if not allowed:
+            self._close_worker(candidate.job)
+        self._write(decided(candidate, decision))
+        if not allowed:
+            raise Refusal("NOT_ALLOWED", failed_rules(decision))
         return self._release(reference, "ok", {})
 
-    def _read_spec(self, text: str) -> JobSpec:
-        if len(text) > MAX_SPEC_BYTES:
-            raise Refusal("JOB_TOO_LARGE")
-        try:
-            return parse_spec(text.encode())
-        except PolicyError as error:
-            raise Refusal("JOB_MALFORMED") from error
-
-    def _schema_matches(self, spec: JobSpec, dataset: Dataset) -> bool:
-        """Bounds come from the hospital's own schema, never from the job (nor from the records)."""
-        columns = (*spec.features.columns, spec.features.outcome)
-        return all(dataset.schema.find(column.name) in (column, None) for column in columns)
-
-    def _decide(
-        self, spec: JobSpec, dataset: str, permit_document: str, *, persons: int | None
-    ) -> Decision:
-        permit = self._verified_permit(permit_document)
-        now = self._now()
-        facts = Facts(
-            now=now,
-            permit=permit,
-            planned=spec.cost(),
-            spent_dataset=self.ledger.spent(dataset, now, without=spec.digest),
-            spent_permit=self.ledger.spent(
-                dataset, now, permit_digest=spec.permit_digest, without=spec.digest
-            ),
-            persons=persons,
-        )
-        return self._evaluate[dataset](_request(spec, dataset), facts)
-
-    def _verified_permit(self, document: str) -> Permit | None:
-        if len(document) > MAX_PERMIT_BYTES:
-            raise Refusal("PERMIT_TOO_LARGE")
-        try:
-            return documents.verify(document, Permit, self._coordinator)
-        except RemoteError:
-            return None  # the statute's rule on permits then denies, and the log says so
-
-    def _record_decision(
-        self, spec: JobSpec, dataset: str, permit_document: str, decision: Decision
-    ) -> None:
-        mechanisms = Counter((step.call.definition.fold, step.call.task) for step in spec.steps())
-        calls = {call.task: call for call in (spec.training, spec.evaluation)}
-        self._write(
-            entries.Decided(
-                time=decision.decided_at,
-                request=_request(spec, dataset),
-                decision=decision,
-                permit_document=permit_document,
-                specification=spec.encode().decode(),
-                planned=tuple(
-                    entries.Planned(
-                        fold=fold, mechanism=calls[task].mechanism.to_json(), times=times
-                    )
-                    for (fold, task), times in mechanisms.items()
-                ),
-                job_not_after=spec.not_after,
-            )
-        )
-
-    # Rounds
-
     def _step(self, asked: TakeStep, arrays: "Arrays", reference: str) -> bytes:
-        admitted = self._admitted.get(asked.job)
-        if admitted is None:
+        if asked.job not in self._admitted:
             raise Refusal("JOB_NOT_ADMITTED")
-        spec = admitted.spec
+        spec, permit_document = self._admitted[asked.job]
         step = self._next_step(spec, asked)
-        dataset = _own_dataset(spec, self._key.name)
-        if dataset not in self._holdings:
-            raise Refusal("DATASET_UNKNOWN")
-        call = step.call
-        width = spec.features.width
+        # Dataset, schema, permit and policy may have changed since the job was admitted.
+        candidate = self._admission.candidate(spec, permit_document)
+        call, width = step.call, spec.features.width
         if not call.definition.accepts(call.arguments, width, arrays):
             raise Refusal("ARRAYS_MALFORMED")
-        worker = self._worker(spec, dataset)
-        decision = self._decide(spec, dataset, admitted.permit_document, persons=worker.persons())
+        worker = self._worker(candidate)
+        decision = self._admission.decide(candidate, self._now(), persons=worker.persons())
         if decision.verdict is not Verdict.ALLOW:
-            self._record_decision(spec, dataset, admitted.permit_document, decision)
-            raise Refusal("NOT_ALLOWED", _failed_rules(decision))
-        self._reserve(asked.job, dataset, step)
+            self._write(decided(candidate, decision))
+            raise Refusal("NOT_ALLOWED", failed_rules(decision))
+        self._reserve(candidate, step)
         try:
             result = worker.call(call.task, call.arguments, arrays, spec.round_seconds)
             if not call.definition.returns(call.arguments, width, result):
                 raise LocalError("RESULT_MALFORMED", "the result is not what the task declares")
         except Error as error:
             return self._fail(reference, asked, error.code)
-        return self._release(reference, "ok", {}, result, step=(asked, dataset))
+        return self._release(reference, "ok", {}, result, step=(asked, candidate.dataset.id))
 
     def _next_step(self, spec: JobSpec, asked: TakeStep) -> Step:
         account = self.ledger.jobs[asked.job]
@@ -272,12 +183,12 @@ class Gate:
             raise Refusal("STEP_ALREADY_ANSWERED")
         return step
 
-    def _reserve(self, job: str, dataset: str, step: Step) -> None:
+    def _reserve(self, candidate: Candidate, step: Step) -> None:
         self._write(
             entries.Reserved(
                 time=self._now(),
-                job=job,
-                dataset=dataset,
+                job=candidate.job,
+                dataset=candidate.dataset.id,
                 round=step.round,
                 task=step.call.task,
                 fold=step.call.definition.fold,
@@ -324,7 +235,7 @@ class Gate:
         return sealed
 
     def _refuse(self, reference: str, job: str, code: str, rules: tuple[str, ...] = ()) -> bytes:
-        self._write(entries.Refused(time=self._now(), job=_safe(job), code=code, rules=rules))
+        self._write(entries.Refused(time=self._now(), job=job, code=code, rules=rules))
         return self._release(reference, "refused", {"code": code, "rules": list(rules)})
 
     def _fail(self, reference: str, asked: TakeStep, code: str) -> bytes:
@@ -347,18 +258,17 @@ class Gate:
 
     def _remember(self, entry: Any) -> None:
         self.ledger.apply(entry)
-        if isinstance(entry, entries.Decided) and entry.decision.verdict is Verdict.ALLOW:
+        if isinstance(entry, entries.PolicyActivated):
+            self._policies[entry.policy.dataset] = entry.policy.digest
+        elif isinstance(entry, entries.Decided) and entry.decision.verdict is Verdict.ALLOW:
             spec = parse_spec(entry.specification.encode())
-            self._admitted[spec.digest] = _Admitted(spec, entry.permit_document)
+            self._admitted[spec.digest] = (spec, entry.permit_document)
+        elif isinstance(entry, entries.JobEnded):
+            self._admitted.pop(entry.job, None)
 
     def _activate_policies(self) -> None:
-        active = {
-            entry.policy.dataset: entry.policy.digest
-            for entry in (entries.parse(content) for _, content in self._log.read())
-            if isinstance(entry, entries.PolicyActivated)
-        }
-        for holding in self._holdings.values():
-            if active.get(holding.policy.dataset) != holding.policy.digest:
+        for holding in self._admission.holdings.values():
+            if self._policies.get(holding.policy.dataset) != holding.policy.digest:
                 self._write(entries.PolicyActivated(time=self._now(), policy=holding.policy))
 
     def _now(self) -> datetime:
@@ -383,17 +293,19 @@ class Gate:
                     exclude={"budget"},  # what is left is the hospital's to know
                 ),
             }
-            for holding in self._holdings.values()
+            for holding in self._admission.holdings.values()
         ]
 
-    def _worker(self, spec: JobSpec, dataset: str) -> JobWorker:
-        job = spec.digest
-        if job not in self._workers:
+    def _worker(self, candidate: Candidate) -> JobWorker:
+        if candidate.job not in self._workers:
+            if len(self._workers) >= MAX_WORKERS:
+                raise Refusal("NODE_BUSY")
             try:
-                self._workers[job] = self._open_worker(self._holdings[dataset].dataset, spec)
+                worker = self._open_worker(candidate.dataset, candidate.spec)
             except Error as error:
                 raise Refusal(error.code) from error
-        return self._workers[job]
+            self._workers[candidate.job] = worker
+        return self._workers[candidate.job]
 
     def _close_worker(self, job: str) -> None:
         worker = self._workers.pop(job, None)
@@ -415,32 +327,8 @@ class _RateLimit:
         return True
 
 
-def _request(spec: JobSpec, dataset: str) -> UsageRequest:
-    return UsageRequest(
-        job_digest=spec.digest,
-        permit_digest=spec.permit_digest,
-        data_user=spec.data_user,
-        purpose=spec.purpose,
-        dataset=dataset,
-        columns=spec.columns,
-        tasks=spec.tasks,
-        output=spec.output,
-        participants=len(spec.datasets),
-    )
-
-
-def _own_dataset(spec: JobSpec, name: str) -> str:
-    dataset = spec.dataset_of(name)
-    if dataset is None:
-        raise Refusal("DATASET_UNKNOWN")
-    return dataset
-
-
-def _failed_rules(decision: Decision) -> tuple[str, ...]:
-    return tuple(constraint.rule for constraint in decision.failed)
-
-
-def _safe(job: str) -> str:
-    """A job name as a peer gave it may be anything: only a digest is written into the log."""
-    known = job.startswith("sha256:") and len(job) == 71 and job[7:].isalnum() and job.isascii()
-    return job if known else NO_JOB
+def _safe(job: object) -> str:
+    """A job's name as a peer gave it may be anything: only a digest is written into the log."""
+    if isinstance(job, str) and job.startswith("sha256:") and len(job) == 71:
+        return job if job.isascii() and job[7:].isalnum() else NO_JOB
+    return NO_JOB

@@ -38,11 +38,11 @@ class Service:
         """Serve until SIGTERM or SIGINT.
 
         Raises `LocalError` for configuration, keys, enrolment and the log; `RemoteError` when the
-        coordinator cannot be reached for a minute.
+        coordinator cannot be reached for `give_up_seconds`.
         """
         settings = config.load(self._paths)
-        key = SigningKey.load(self._paths.signing_key)
         address, coordinator = read_pinned(self._paths)
+        key = SigningKey.load(self._paths.signing_key)
         read_membership(self._paths, coordinator, utc_now())
         self._check_name(settings.name, key)
         holdings = config.holdings(self._paths, settings)
@@ -62,12 +62,17 @@ class Service:
                 address,
                 root_certificates=self._paths.authority.read_bytes(),
                 private_key=read_secret(self._paths.fleet_key),
+                give_up=settings.give_up_seconds,
             )
             try:
                 self._serve(client, gate)
+            except RemoteError:
+                if not self._stop.is_set():  # else it is our own closing of the connection
+                    raise
             finally:
                 gate.close()
                 client.close()
+            self._say("stopped")
 
     def _serve(self, client: FleetClient, gate: Gate) -> None:
         for number in (signal.SIGTERM, signal.SIGINT):
@@ -88,7 +93,6 @@ class Service:
                 if error.code != "REPLY_REFUSED":
                     raise
                 self._say("an answer came too late and was not taken")
-        self._say("stopped")
 
     def _leave(self, client: FleetClient) -> None:
         self._stop.set()

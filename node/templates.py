@@ -10,10 +10,11 @@ from connector.identity.keys import check_name
 _NODE = """\
 # The node of {name}. Paths are relative to this file.
 name = "{name}"
+# give_up_seconds = 60                # how long to look for a coordinator that has gone
 
-[[datasets]]
+[[datasets]]                          # its id is <node name>/<dataset>
 policy = "policy.toml"                # who may compute what on it: see that file
-id = "{name}/patients"                # <node name>/<dataset>
+id = "{name}/patients"
 title = "What this dataset is, in one line"
 person_column = "person"              # identifies a person; "row" if every row is another person
 # opt_outs = "opt_outs.txt"           # one person per line; they are left out of everything

@@ -67,7 +67,10 @@ def parse(content: bytes, place: str) -> Policy:
     try:
         table = tomllib.loads(content.decode(), parse_float=Decimal)
     except (ValueError, InvalidOperation, RecursionError) as error:
-        raise PolicyError("POLICY_SYNTAX", f"the policy {place} is not TOML: {error}") from error
+        raise PolicyError(
+            "POLICY_SYNTAX", f"the policy {place} is not TOML: {error}",
+            "Correct it there; texts stand in double quotes",
+        ) from error  # fmt: skip
     try:
         return Policy.model_validate(table)
     except ValidationError as error:

@@ -39,10 +39,13 @@ def create_authority(directory: Path, name: str, now: datetime) -> None:
 def renew_server_certificate(directory: Path, host: str, now: datetime) -> None:
     """Issue `server.pem` and `server.key` for `host`, unless a third of their life is left.
 
-    Raises `LocalError`: AUTHORITY_EXPIRED, CERTIFICATE_MALFORMED.
+    Raises `LocalError`: AUTHORITY_EXPIRED, CERTIFICATE_MALFORMED; KEY_EXPOSED and others for
+    either private key, whether it is needed now or not.
     """
+    authority_key = load_private_key(directory / "ca.key")
     current = directory / "server.pem"
     if current.exists() and _still_good(_load_certificate(current), host, now):
+        read_secret(directory / "server.key")  # the web server would take an exposed one
         return
     authority = _load_certificate(directory / "ca.pem")
     if authority.not_valid_after_utc <= now:
@@ -51,7 +54,6 @@ def renew_server_certificate(directory: Path, host: str, now: datetime) -> None:
             f"the authority in {directory} expired on {authority.not_valid_after_utc:%Y-%m-%d}",
             "Create a new coordinator directory and enrol the hospitals again",
         )
-    authority_key = load_private_key(directory / "ca.key")
     key = ec.generate_private_key(_CURVE)
     certificate = (
         _builder(

@@ -155,7 +155,7 @@ def as_terminal(label: ModelLabel) -> "RenderableType":
     return Panel(
         table,
         title="[bold]Nutrition facts[/] of a model",
-        subtitle=f"job {label.head.job}, permit {label.head.permit}",
+        subtitle=Text(f"job {label.head.job}, permit {label.head.permit}"),
     )
 
 

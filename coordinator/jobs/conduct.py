@@ -49,6 +49,8 @@ def conduct(
         )  # fmt: skip
         try:
             state, reason = _drive(office, job, job_id, spec, permit, record)
+            if stopping.is_set() and state is not JobState.FINISHED:
+                state, reason = JobState.FAILED, "COORDINATOR_STOPPED"  # no hospital's fault
             job.end(reason or state.value)
         except Error as error:
             reason = "COORDINATOR_STOPPED" if stopping.is_set() else error.code

@@ -57,9 +57,17 @@ def parse(content: bytes, place: str) -> Application:
         table = tomllib.loads(content.decode(), parse_float=Decimal)
         return Application.model_validate(table)
     except ValidationError as error:
-        raise LocalError("JOB_INVALID", f"{place} is not valid: {first_problem(error)}") from error
+        raise LocalError(
+            "JOB_INVALID",
+            f"{place} is not valid: {first_problem(error)}",
+            "Correct that field; an unknown one is an error too",
+        ) from error
     except (ValueError, InvalidOperation, RecursionError) as error:
-        raise LocalError("JOB_SYNTAX", f"{place} is not TOML: {error}") from error
+        raise LocalError(
+            "JOB_SYNTAX",
+            f"{place} is not TOML: {error}",
+            "Correct it there; texts stand in double quotes",
+        ) from error
 
 
 def specify(
@@ -93,7 +101,11 @@ def specify(
             not_after=now + timedelta(hours=application.hours),
         )
     except ValidationError as error:
-        raise LocalError("JOB_INVALID", f"the job is not valid: {first_problem(error)}") from error
+        raise LocalError(
+            "JOB_INVALID",
+            f"the job is not valid: {first_problem(error)}",
+            "Correct what the job asks for",
+        ) from error
 
 
 def _training(application: Application, delta: Decimal, hidden: dict[str, Any]) -> TaskCall:

@@ -3,6 +3,8 @@
 from policies import purposes
 from policies.decision import Constraint
 from policies.request import Facts, UsageRequest
+from policies.statute.finding import LAW, Finding, Kind, spell, within
+from policies.statute.moments import Admission, Issuance
 
 _BASIS = "Regulation (EU) 2025/327, Art. 54"
 
@@ -22,4 +24,40 @@ def use_is_not_prohibited(request: UsageRequest, _facts: Facts) -> Constraint:
         actual=purpose.label if purpose else "a purpose that is not known here",
         satisfied=purpose is not None and not prohibited,
         remedy="None: this use is prohibited by law",
+    )
+
+
+# What an applicant declares not to do: points (a) to (e), and what recitals 62 and 73 add.
+DECLARATIONS = frozenset({"a", "b", "c", "d", "e", "re-identification", "stigmatisation"})
+
+
+def declaration_is_complete(moment: Admission | Issuance) -> Finding:
+    """Art. 54, recitals 62 and 73, rule R05: a signed negative declaration for each letter."""
+    declared = moment.declared_not_to
+    satisfied, actual = within(DECLARATIONS, declared)
+    return Finding(
+        "R05",
+        "ehds.art54.declaration",
+        LAW + "Art. 54, recitals 62 and 73",
+        Kind.DENY,
+        "a signed declaration against each prohibited use",
+        actual.replace("outside", "not declared"),
+        satisfied,
+        "Sign the declaration for each point",
+    )
+
+
+def output_use_is_not_prohibited(admission: Admission) -> Finding:
+    """Art. 54, rule R05: the output is not for a use on the deny-list, such as marketing lists."""
+    use, denied = admission.output_use, admission.prohibited_output_uses
+    satisfied = None if use is None or denied is None else use not in denied
+    return Finding(
+        "R05",
+        "ehds.art54.output",
+        LAW + "Art. 54",
+        Kind.DENY,
+        "no use on the deny-list, such as scores of persons or marketing lists",
+        spell(satisfied, "not on the list", "on the list"),
+        satisfied,
+        "None: an output for this use is not computed",
     )

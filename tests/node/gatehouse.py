@@ -18,8 +18,9 @@ from connector.features import FeatureMap
 from connector.identity import documents
 from connector.identity.keys import SigningKey
 from connector.jobs import JobSpec, Strategy, TaskCall
+from node.admission import Holding
 from node.data.dataset import Dataset
-from node.gate import Gate, Holding
+from node.gate import Gate
 from policies import purposes
 from policies.permit import Permit
 from policies.policy import Policy

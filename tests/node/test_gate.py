@@ -13,6 +13,7 @@ from connector import messages
 from connector.audit import entries
 from connector.audit.order import Order
 from connector.audit.verify import verify
+from connector.errors import LocalError
 from connector.identity.keys import SigningKey
 from connector.schema import Column
 from policies import purposes
@@ -385,10 +386,67 @@ def replace_evaluation(job: Any) -> Any:
     return job.model_copy(update={"evaluation_rounds": ()})
 
 
+def test_a_bug_refuses_and_tells_nothing(house: Gatehouse) -> None:
+    job = spec(permit())
+    house.begin(job, permit())
+
+    def stumble(_task: str) -> dict[str, Any]:
+        raise ZeroDivisionError("PATIENT 4711")
+
+    house.worker.result = stumble
+    answer = house.step(job, 1, "training.logistic")
+    assert (answer["status"], answer["code"]) == ("refused", "NODE_ERROR")
+    assert "4711" not in str(answer)
+    assert all(b"4711" not in entry.encode() for entry in house.entries())
+    assert house.entries(entries.Incident)
+    assert house.gate.ledger.jobs[job.digest].spent.rdp[0] > 0, "what was reserved stays spent"
+
+
+def test_a_full_disk_refuses_before_anything_is_computed(
+    house: Gatehouse, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    job = spec(permit())
+    house.begin(job, permit())
+
+    def full(_contents: Any) -> range:
+        raise LocalError("LOG_FULL", "no space")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(house.log, "append", full)
+        assert house.step(job, 1, "training.logistic")["code"] == "LOG_FULL"
+    assert house.worker.calls == 0
+    assert house.step(job, 1, "training.logistic")["status"] == "ok"
+
+
+def test_a_log_that_broke_stops_the_node(house: Gatehouse, monkeypatch: pytest.MonkeyPatch) -> None:
+    job = spec(permit())
+    house.begin(job, permit())
+
+    def broken(_contents: Any) -> range:
+        raise LocalError("LOG_BROKEN", "fsync failed")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(house.log, "append", broken)
+        with pytest.raises(LocalError, match="fsync failed"):
+            house.step(job, 1, "training.logistic")
+    assert house.worker.calls == 0
+
+
+def test_only_so_many_jobs_run_at_once(house: Gatehouse) -> None:
+    granted = permit()
+    for number in range(4):
+        quiet = spec(granted, epsilon="0.1", id=f"job-{number}")
+        assert house.begin(quiet, granted)["status"] == "ok"
+    one_more = spec(granted, epsilon="0.1", id="job-4")
+    assert house.begin(one_more, granted)["code"] == "NODE_BUSY"
+    house.send("end", {"job": quiet.digest, "reason": "finished"})
+    assert house.begin(one_more, granted)["status"] == "ok"
+
+
 def test_a_message_to_a_gate_that_lost_its_dataset_is_refused(house: Gatehouse) -> None:
     job = spec(permit())
     house.begin(job, permit())
-    house.gate._holdings = {}
+    house.gate._admission.holdings.clear()
     assert house.step(job, 1, "training.logistic")["code"] == "DATASET_UNKNOWN"
 
 

@@ -128,8 +128,6 @@ def test_base64_in_another_spelling_is_refused() -> None:
     for other in (twin, body, padded + "\n", padded.replace("+", "-").replace("/", "_") + " "):
         with pytest.raises(ValueError, match="base64"):
             decode_base64(other)
-        text = SIGNED.replace(padded, json.dumps(other)[1:-1])
-        assert text != SIGNED
         assert refused(changed(signatures=[{**GOOD, "sig": other}])) == "SIGNATURE_MALFORMED"
 
 

@@ -134,7 +134,9 @@ def test_a_private_key_does_not_show_in_its_representation() -> None:
     assert encode_base64(b"\x01" + b"n" * 32) not in shown
 
 
-@pytest.mark.parametrize("name", ["", "North", "a b", "-a", ".a", "a/b", "a\n", "ä", "a" * 64, "a+b"])
+@pytest.mark.parametrize(
+    "name", ["", "North", "a b", "-a", ".a", "a/b", "a\n", "ä", "a" * 64, "a+b"]
+)
 def test_what_is_no_participants_name_is_refused(name: str) -> None:
     with pytest.raises(LocalError) as refusal:
         check_name(name)
@@ -147,7 +149,12 @@ def test_what_is_no_participants_name_is_refused(name: str) -> None:
 def test_base64_has_one_spelling(content: bytes) -> None:
     text = encode_base64(content)
     assert decode_base64(text) == content
-    for other in (text + "=", text + "\n", " " + text, text.rstrip("=") if "=" in text else text + "A"):
+    for other in (
+        text + "=",
+        text + "\n",
+        " " + text,
+        text.rstrip("=") if "=" in text else text + "A",
+    ):
         with pytest.raises(ValueError, match="base64"):
             decode_base64(other)
 

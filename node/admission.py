@@ -1,0 +1,167 @@
+"""Whether a job may run here: its documents, the hospital's own schema, the law, the policy.
+
+Nothing in here is believed because a peer says it: signatures are checked with the pinned key,
+costs are recomputed, bounds come from the hospital's declaration.
+"""
+
+from collections import Counter
+from collections.abc import Iterable
+from dataclasses import dataclass
+from datetime import datetime
+
+from connector.audit import entries
+from connector.errors import RemoteError
+from connector.identity import documents
+from connector.identity.keys import VerifyKey
+from connector.jobs import JobSpec, parse_spec
+from connector.protocol import StartJob
+from node.data.dataset import Dataset
+from node.ledger import Ledger
+from policies import engine
+from policies.decision import Decision
+from policies.errors import Error, PolicyError
+from policies.permit import Permit
+from policies.policy import Policy
+from policies.request import Facts, UsageRequest
+
+MAX_SPEC_BYTES = 24_000
+MAX_PERMIT_BYTES = 16_000
+
+
+class Refusal(Error):  # noqa: N818 - an outcome; the field says refusal
+    """Why a message is refused: `code` and `rules` are fixed codes that may be told to anyone."""
+
+    def __init__(self, code: str, rules: tuple[str, ...] = ()) -> None:
+        super().__init__(code, code)
+        self.rules = rules
+
+
+@dataclass(frozen=True)
+class Holding:
+    """A dataset that this hospital offers, with the policy that it owns."""
+
+    dataset: Dataset
+    policy: Policy
+
+
+@dataclass(frozen=True)
+class Candidate:
+    """A job that asks to run on one dataset of this hospital, with its permit as it was signed."""
+
+    spec: JobSpec
+    dataset: Dataset
+    permit_document: str
+
+    @property
+    def job(self) -> str:
+        """The digest that names the job."""
+        return self.spec.digest
+
+    def request(self) -> UsageRequest:
+        """What the job asks for, from its specification alone."""
+        spec = self.spec
+        return UsageRequest(
+            job_digest=spec.digest,
+            permit_digest=spec.permit_digest,
+            data_user=spec.data_user,
+            purpose=spec.purpose,
+            dataset=self.dataset.id,
+            columns=spec.columns,
+            tasks=spec.tasks,
+            output=spec.output,
+            participants=len(spec.datasets),
+        )
+
+    def planned(self) -> tuple[entries.Planned, ...]:
+        """The job's steps by kind: what it will cost if it runs to its end."""
+        counts = Counter(step.call.task for step in self.spec.steps())
+        return tuple(
+            entries.Planned(
+                fold=call.definition.fold,
+                mechanism=call.mechanism.to_json(),
+                times=counts[call.task],
+            )
+            for call in (self.spec.training, self.spec.evaluation)
+            if counts[call.task]
+        )
+
+
+class Admission:
+    """Reads what asks to be admitted, and decides about it. Writes nothing."""
+
+    def __init__(
+        self, name: str, coordinator: VerifyKey, holdings: Iterable[Holding], ledger: Ledger
+    ) -> None:
+        self._name = name
+        self._coordinator = coordinator
+        self._ledger = ledger
+        self.holdings = {holding.dataset.id: holding for holding in holdings}
+        self._evaluate = {
+            name: engine.compile(holding.policy) for name, holding in self.holdings.items()
+        }
+
+    def read(self, start: StartJob) -> Candidate:
+        """Parse and bound a job. Raises `Refusal` with what is wrong with it."""
+        if len(start.specification) > MAX_SPEC_BYTES:
+            raise Refusal("JOB_TOO_LARGE")
+        if len(start.permit) > MAX_PERMIT_BYTES:
+            raise Refusal("PERMIT_TOO_LARGE")
+        try:
+            spec = parse_spec(start.specification.encode())
+        except PolicyError as error:
+            raise Refusal("JOB_MALFORMED") from error
+        return self.candidate(spec, start.permit)
+
+    def candidate(self, spec: JobSpec, permit_document: str) -> Candidate:
+        """A job against the datasets that are held here. Raises `Refusal`."""
+        holding = self.holdings.get(spec.dataset_of(self._name) or "")
+        if holding is None:
+            raise Refusal("DATASET_UNKNOWN")
+        if not _schema_matches(spec, holding.dataset):
+            raise Refusal("SCHEMA_MISMATCH")
+        return Candidate(spec, holding.dataset, permit_document)
+
+    def decide(self, candidate: Candidate, now: datetime, persons: int | None) -> Decision:
+        """The decision at `now`; jobs under way count with their whole plan, this one apart."""
+        spec, dataset = candidate.spec, candidate.dataset.id
+        facts = Facts(
+            now=now,
+            permit=self._verified_permit(candidate.permit_document),
+            planned=spec.cost(),
+            spent_dataset=self._ledger.spent(dataset, now, without=candidate.job),
+            spent_permit=self._ledger.spent(
+                dataset, now, permit_digest=spec.permit_digest, without=candidate.job
+            ),
+            persons=persons,
+        )
+        return self._evaluate[dataset](candidate.request(), facts)
+
+    def _verified_permit(self, document: str) -> Permit | None:
+        try:
+            return documents.verify(document, Permit, self._coordinator)
+        except RemoteError:
+            return None  # the statute's rules on permits then deny, and the log says so
+
+
+def decided(candidate: Candidate, decision: Decision) -> entries.Decided:
+    """A decision as it stands in the log, with all that it rested on."""
+    return entries.Decided(
+        time=decision.decided_at,
+        request=candidate.request(),
+        decision=decision,
+        permit_document=candidate.permit_document,
+        specification=candidate.spec.encode().decode(),
+        planned=candidate.planned(),
+        job_not_after=candidate.spec.not_after,
+    )
+
+
+def failed_rules(decision: Decision) -> tuple[str, ...]:
+    """The codes of what speaks against a job."""
+    return tuple(constraint.rule for constraint in decision.failed)
+
+
+def _schema_matches(spec: JobSpec, dataset: Dataset) -> bool:
+    """Bounds come from the hospital's own schema, never from the job (nor from the records)."""
+    columns = (*spec.features.columns, spec.features.outcome)
+    return all(dataset.schema.find(column.name) in (column, None) for column in columns)

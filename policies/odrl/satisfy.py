@@ -1,0 +1,229 @@
+"""Whether a constraint holds, in three values: satisfied, not satisfied, unknown.
+
+A value that the world does not give makes a constraint unknown. Unknown never counts as satisfied,
+and a prohibition that hangs on something unknown is not taken to be off (`evaluate`).
+
+An operand may have several values (all columns asked for). Then a constraint of a permission or a
+duty must hold for each of them, and one of a prohibition applies if it holds for any: of the two
+readings of ODRL, the one that lets less through.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+from enum import StrEnum
+
+from policies.odrl import terms, values
+from policies.odrl.model import AnyConstraint, Constraint, LogicalConstraint
+from policies.odrl.terms import Iri, LogicalOperator, Operator
+from policies.odrl.values import Duration, Value
+from policies.odrl.world import Values, World
+
+
+class Satisfaction(StrEnum):
+    """The outcome of one premise."""
+
+    SATISFIED = "Satisfied"
+    UNSATISFIED = "Unsatisfied"
+    UNKNOWN = "Unknown"
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """A constraint with what was found: the actual values, why, and its operands' outcomes."""
+
+    constraint: AnyConstraint
+    satisfaction: Satisfaction
+    actual: Values = ()
+    reason: str = ""
+    operands: "tuple[Outcome, ...]" = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Subject:
+    """From whose point of view operands are looked up.
+
+    `stated` values come before the world's. `alone` is for the refinement of a party or an asset:
+    only its own attributes count, never those of the request. `any_value` is set for prohibitions.
+    """
+
+    world: World
+    stated: Mapping[str, Values] = field(default_factory=dict)
+    alone: bool = False
+    any_value: bool = False
+
+    def values_of(self, constraint: Constraint) -> Values:
+        """The operand's values; empty when it is not known, or known in another unit."""
+        left, world = constraint.left, self.world
+        if left in self.stated:
+            return self.stated[left]
+        if self.alone:
+            return ()
+        if constraint.unit is not None and world.units.get(left) != constraint.unit:
+            return ()
+        if left in world.operands:
+            return world.operands[left]
+        if left == terms.DATE_TIME and world.now is not None:
+            return (world.now,)
+        if left in (terms.ELAPSED_TIME, terms.DELAY_PERIOD):
+            return _elapsed(world)
+        return ()
+
+
+def satisfy(constraint: AnyConstraint, subject: Subject) -> Outcome:
+    """Evaluate one constraint, atomic or logical."""
+    if isinstance(constraint, LogicalConstraint):
+        return _logical(constraint, subject)
+    if constraint.left == terms.EVENT:
+        return _event(constraint, subject.world)
+    actual = subject.values_of(constraint)
+    if not actual:
+        return Outcome(constraint, Satisfaction.UNKNOWN, (), _unknown(constraint, subject.world))
+    verdict = _compare(constraint, actual, subject)
+    if verdict is None:
+        reason = "the value found cannot be ordered against the bound"
+        return Outcome(constraint, Satisfaction.UNKNOWN, actual, reason)
+    return Outcome(constraint, _two_valued(verdict), actual)
+
+
+def conjunction(outcomes: list[Satisfaction]) -> Satisfaction:
+    """All must hold: one that fails decides, then one that is unknown."""
+    if Satisfaction.UNSATISFIED in outcomes:
+        return Satisfaction.UNSATISFIED
+    return Satisfaction.UNKNOWN if Satisfaction.UNKNOWN in outcomes else Satisfaction.SATISFIED
+
+
+def _two_valued(verdict: bool) -> Satisfaction:  # noqa: FBT001 - it converts a bool, nothing else
+    return Satisfaction.SATISFIED if verdict else Satisfaction.UNSATISFIED
+
+
+def _unknown(constraint: Constraint, world: World) -> str:
+    if constraint.unit is not None and constraint.left in world.operands:
+        return "the value is not known in the unit of the constraint"
+    return "the value is not known"
+
+
+def _elapsed(world: World) -> Values:
+    if world.now is None or world.agreed_at is None:
+        return ()
+    passed = world.now - world.agreed_at
+    microseconds = passed.days * 86_400_000_000 + passed.seconds * 1_000_000 + passed.microseconds
+    return (Duration(0, values.seconds_of(microseconds)),)
+
+
+def _compare(constraint: Constraint, actual: Values, subject: Subject) -> bool | None:
+    operator = constraint.operator
+    right = constraint.right if isinstance(constraint.right, tuple) else (constraint.right,)
+    if operator is Operator.IS_ALL_OF:
+        return all(any(values.equal(value, bound) for value in actual) for bound in right)
+    if operator is Operator.HAS_PART:
+        return all(any(_within(bound, value, subject) for value in actual) for bound in right)
+    if operator in (Operator.EQ, Operator.NEQ) and isinstance(constraint.right, tuple):
+        same = len(actual) == len(right) and all(
+            any(values.equal(value, bound) for bound in right) for value in actual
+        )
+        return same is (operator is Operator.EQ)
+    found = [_one(value, operator, right, subject) for value in actual]
+    if subject.any_value:
+        return True if True in found else None if None in found else False
+    return False if False in found else None if None in found else True
+
+
+def _one(
+    value: Value, operator: Operator, right: tuple[Value, ...], subject: Subject
+) -> bool | None:
+    if operator in terms.ORDERED:
+        return values.ordered(value, operator, right[0])
+    if operator in (Operator.IS_A, Operator.IS_PART_OF):
+        return any(_within(value, bound, subject) for bound in right)
+    among = any(values.equal(value, bound) for bound in right)
+    return not among if operator in (Operator.NEQ, Operator.IS_NONE_OF) else among
+
+
+def _within(narrow: Value, wide: Value, subject: Subject) -> bool:
+    if values.equal(narrow, wide):
+        return True
+    name, bound = _name(narrow), _name(wide)
+    if name is None or bound is None:
+        return False
+    # Types and broader concepts, and for places and parts what contains them.
+    world = subject.world
+    return bound in world.concepts(name) or bound in world.collections(name)
+
+
+def _name(value: Value) -> str | None:
+    if isinstance(value, Iri):
+        return value.value
+    return value if isinstance(value, str) else None
+
+
+def _event(constraint: Constraint, world: World) -> Outcome:
+    """Before (lt), during (eq) or after (gt) an event, as the vocabulary defines them."""
+    right = constraint.right if isinstance(constraint.right, tuple) else (constraint.right,)
+    names = [_name(value) for value in right]
+    periods = [world.events[name] for name in names if name is not None and name in world.events]
+    if world.now is None or len(periods) != len(right):
+        return Outcome(constraint, Satisfaction.UNKNOWN, (), "the event is not known")
+    operator, now = constraint.operator, world.now
+    holds = [_relates(now, operator, start, end) for start, end in periods]
+    if None in holds:
+        return Outcome(constraint, Satisfaction.UNKNOWN, (now,), "an event has no such relation")
+    return Outcome(constraint, _two_valued(all(holds)), (now,))
+
+
+def _relates(now: datetime, operator: Operator, start: datetime, end: datetime) -> bool | None:
+    during, before, after = start <= now <= end, now < start, now > end
+    return {
+        Operator.EQ: during,
+        Operator.NEQ: not during,
+        Operator.LT: before,
+        Operator.LTEQ: before or during,
+        Operator.TERM_LTEQ: before or during,
+        Operator.GT: after,
+        Operator.GTEQ: after or during,
+    }.get(operator)
+
+
+def _logical(constraint: LogicalConstraint, subject: Subject) -> Outcome:
+    outcomes = tuple(satisfy(operand, subject) for operand in constraint.operands)
+    states = [outcome.satisfaction for outcome in outcomes]
+    if constraint.operator is LogicalOperator.OR:
+        return Outcome(constraint, _any(states), operands=outcomes)
+    if constraint.operator is LogicalOperator.XONE:
+        return Outcome(constraint, _exactly_one(states), operands=outcomes)
+    state, reason = conjunction(states), ""
+    if constraint.operator is LogicalOperator.AND_SEQUENCE and state is Satisfaction.SATISFIED:
+        times = [time for outcome in outcomes if (time := _came_to_be(outcome, subject.world))]
+        if any(late < early for early, late in zip(times, times[1:], strict=False)):
+            state, reason = Satisfaction.UNSATISFIED, "not in the order that the policy asks for"
+    return Outcome(constraint, state, reason=reason, operands=outcomes)
+
+
+def _any(states: list[Satisfaction]) -> Satisfaction:
+    if Satisfaction.SATISFIED in states:
+        return Satisfaction.SATISFIED
+    unknown = Satisfaction.UNKNOWN in states
+    return Satisfaction.UNKNOWN if unknown else Satisfaction.UNSATISFIED
+
+
+def _exactly_one(states: list[Satisfaction]) -> Satisfaction:
+    count = states.count(Satisfaction.SATISFIED)
+    if count > 1:
+        return Satisfaction.UNSATISFIED
+    if Satisfaction.UNKNOWN in states:
+        return Satisfaction.UNKNOWN
+    return _two_valued(count == 1)
+
+
+def _came_to_be(outcome: Outcome, world: World) -> datetime | None:
+    """When a satisfied constraint became true, if the world says so."""
+    constraint = outcome.constraint
+    if isinstance(constraint, LogicalConstraint):
+        times = [time for one in outcome.operands if (time := _came_to_be(one, world))]
+        return max(times, default=None)
+    if constraint.left != terms.EVENT:
+        return world.since.get(constraint.left)
+    name = _name(constraint.right) if not isinstance(constraint.right, tuple) else None
+    if name is None or name not in world.events:
+        return None
+    return world.events[name][1 if constraint.operator is Operator.GT else 0]

@@ -1,0 +1,124 @@
+"""One entry of every kind, and a log that makes sense; each test changes one thing."""
+
+from datetime import UTC, datetime, timedelta
+from decimal import Decimal
+from typing import Any
+
+from connector.audit import entries
+from policies.decision import Constraint, Decision, Verdict
+from policies.policy import Policy
+from policies.privacy import SampledGaussian
+from policies.request import UsageRequest
+
+NOW = datetime(2026, 11, 22, 12, tzinfo=UTC)
+JOB = "sha256:" + "0" * 64
+STEP: dict[str, Any] = {
+    "job": JOB,
+    "dataset": "north/patients",
+    "round": 1,
+    "task": "training.logistic",
+}
+MECHANISM = SampledGaussian(Decimal("1.5"), Decimal("0.5"), 2).to_json()
+REQUEST = UsageRequest(
+    job_digest=JOB,
+    permit_digest="sha256:01",
+    data_user="a university",
+    purpose="urn:research",
+    dataset="north/patients",
+    columns=("age",),
+    tasks=("training.logistic",),
+    output="model",
+    participants=2,
+)
+POLICY = Policy.model_validate(
+    {
+        "id": "north/research",
+        "version": 1,
+        "dataset": "north/patients",
+        "purposes": ("scientific-research",),
+        "tasks": ("training.logistic",),
+        "columns": ("age",),
+        "outputs": ("model",),
+        "minimum_cohort": 10,
+        "minimum_participants": 2,
+        "epsilon_per_job": "1",
+        "budget": {"epsilon": "2", "delta": "0.00001"},
+        "not_before": NOW,
+        "not_after": NOW + timedelta(days=100),
+    }
+)
+
+
+def after(seconds: int) -> datetime:
+    return NOW + timedelta(seconds=seconds)
+
+
+def decision(*satisfied: bool | None, verdict: Verdict, **changed: Any) -> Decision:
+    known: dict[str, Any] = {
+        "verdict": verdict,
+        "decided_at": NOW,
+        "policy_digest": POLICY.digest,
+        "request_digest": REQUEST.digest,
+        "permit_digest": REQUEST.permit_digest,
+        "constraints": tuple(
+            Constraint(rule=f"rule.{n}", basis="b", bound="b", actual="a", satisfied=one)
+            for n, one in enumerate(satisfied)
+        ),
+    }
+    return Decision(**(known | changed))
+
+
+def decided(seconds: int = 0, **changed: Any) -> entries.Decided:
+    known: dict[str, Any] = {
+        "time": after(seconds),
+        "request": REQUEST,
+        "decision": decision(True, verdict=Verdict.ALLOW),
+        "permit_document": "{}",
+        "specification": "{}",
+        "planned": (entries.Planned(fold="train", mechanism=MECHANISM, times=2),),
+        "job_not_after": after(1000),
+    }
+    return entries.Decided(**(known | changed))
+
+
+def reserved(seconds: int = 0, **changed: Any) -> entries.Reserved:
+    known = {"time": after(seconds), "fold": "train", "mechanism": MECHANISM, **STEP}
+    return entries.Reserved(**(known | changed))
+
+
+def released(seconds: int = 0, **changed: Any) -> entries.Released:
+    known = {
+        "time": after(seconds),
+        "message": "sha256:02",
+        "size": 100,
+        "destination": "hdab",
+        **STEP,
+    }
+    return entries.Released(**(known | changed))
+
+
+def one_of_each() -> list[entries.Entry]:
+    time = {"time": NOW}
+    step = {"job": JOB, "round": 1, "task": "training.logistic"}
+    return [
+        entries.Enrolled(
+            **time,
+            participant="north",
+            coordinator="hdab",
+            membership_digest="m",
+            not_after=after(9),
+        ),
+        entries.PolicyActivated(**time, policy=POLICY),
+        entries.PermitIssued(**time, permit_digest="p", document="{}"),
+        decided(),
+        reserved(),
+        released(),
+        entries.Refused(**time, job=JOB, code="NOT_ALLOWED", rules=("ehds.art54.c",)),
+        entries.Failed(**time, **step, code="WORKER_DIED"),
+        entries.JobStarted(**time, job=JOB, permit_digest="p", participants=("north", "south")),
+        entries.JobEnded(**time, job=JOB, reason="finished"),
+        entries.Received(**time, **step, sender="north", message="m"),
+        entries.Labelled(**time, job=JOB, subject="s", label_digest="l"),
+        entries.Reviewed(**time, job=JOB, subject="s", reviewer="Dr. A", verdict="approved"),
+        entries.Incident(**time, code="CLOCK_WENT_BACK"),
+    ]
