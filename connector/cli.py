@@ -16,6 +16,9 @@ _SUMMARIES = {
 }
 
 
+_OURS = ("connector", "coordinator", "node", "policies")
+
+
 class LazyCommands(click.Group):
     """Subcommands by entry point (group `commensal.commands`)."""
 
@@ -30,13 +33,7 @@ class LazyCommands(click.Group):
         found = _installed().get(cmd_name)
         if found is None:
             return None
-        try:
-            command: click.Command = found.load()
-        except ModuleNotFoundError as error:
-            raise click.ClickException(
-                f"`commensal {cmd_name}` needs the package {error.name}. "
-                f"Install it with: pip install 'commensal[{_extra(cmd_name)}]'"
-            ) from error
+        command: click.Command = found.load()
         return command
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
@@ -50,8 +47,13 @@ def _installed() -> dict[str, EntryPoint]:
     return {point.name: point for point in entry_points(group="commensal.commands")}
 
 
-def _extra(command: str) -> str:
-    return command if command in {"node", "coordinator", "demo"} else "demo"
+def _missing(error: ModuleNotFoundError, verb: str) -> str:
+    """The remedy for a verb whose extra is not installed."""
+    extra = verb if verb in {"node", "coordinator", "demo"} else "demo"
+    return (
+        f"commensal: `commensal {verb}` needs the package {error.name}. "
+        f"Install it with: pip install 'commensal[{extra}]' [EXTRA_MISSING]"
+    )
 
 
 def _print_version(ctx: click.Context, _param: click.Parameter, value: Any) -> None:
@@ -90,6 +92,11 @@ def main() -> None:
         sys.exit(1)
     except BrokenPipeError:
         sys.exit(141)
+    except ModuleNotFoundError as error:
+        if (error.name or "").partition(".")[0] in _OURS:
+            raise  # not an extra that is missing, but a file of ours
+        click.echo(_missing(error, sys.argv[1] if len(sys.argv) > 1 else ""), err=True)
+        sys.exit(1)
     except OSError as error:
         place = f"{error.filename}: " if error.filename else ""
         reason = error.strerror or type(error).__name__

@@ -65,7 +65,7 @@ class Office:
 
     def record(self, log: Log, entry: entries.Entry) -> None:
         """Write one entry into the coordinator's log, durably."""
-        log.append([entry.encode()])
+        log.append([entries.spell(entry)])
 
     def invite(self, participant: str) -> Invitation:
         """A one-time invitation for a hospital. The coordinator must be running (its address)."""

@@ -40,6 +40,7 @@ RULES = {
     "policy.participants": "too few hospitals for the hospital's policy",
     "policy.cohort": "fewer people than the hospital's minimum",
     "policy.epsilon-per-job": "more epsilon than the hospital allows one job",
+    "policy.hours-per-job": "a longer time than the hospital allows one job",
     "policy.budget": "more epsilon than the hospital has left",
 }
 

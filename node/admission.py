@@ -8,6 +8,7 @@ from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import datetime
+from decimal import Decimal
 
 from connector.audit import entries
 from connector.errors import RemoteError
@@ -22,10 +23,13 @@ from policies.decision import Decision
 from policies.errors import Error, PolicyError
 from policies.permit import Permit
 from policies.policy import Policy
+from policies.privacy import Budget, SampledGaussian
 from policies.request import Facts, UsageRequest
 
 MAX_SPEC_BYTES = 24_000
 MAX_PERMIT_BYTES = 16_000
+# How people are counted, once for each dataset and policy: a count with a deviation of 20.
+COUNTING = SampledGaussian(Decimal(20))
 
 
 class Refusal(Error):  # noqa: N818 - an outcome; the field says refusal
@@ -66,10 +70,11 @@ class Candidate:
             data_user=spec.data_user,
             purpose=spec.purpose,
             dataset=self.dataset.id,
+            datasets=spec.datasets,
             columns=spec.columns,
             tasks=spec.tasks,
             output=spec.output,
-            participants=len(spec.datasets),
+            not_after=spec.not_after,
         )
 
     def planned(self) -> tuple[entries.Planned, ...]:
@@ -102,12 +107,13 @@ class Admission:
 
     def read(self, start: StartJob) -> Candidate:
         """Parse and bound a job. Raises `Refusal` with what is wrong with it."""
-        if len(start.specification) > MAX_SPEC_BYTES:
+        specification = start.specification.encode()
+        if len(specification) > MAX_SPEC_BYTES:
             raise Refusal("JOB_TOO_LARGE")
-        if len(start.permit) > MAX_PERMIT_BYTES:
+        if len(start.permit.encode()) > MAX_PERMIT_BYTES:
             raise Refusal("PERMIT_TOO_LARGE")
         try:
-            spec = parse_spec(start.specification.encode())
+            spec = parse_spec(specification)
         except PolicyError as error:
             raise Refusal("JOB_MALFORMED") from error
         return self.candidate(spec, start.permit)
@@ -121,35 +127,64 @@ class Admission:
             raise Refusal("SCHEMA_MISMATCH")
         return Candidate(spec, holding.dataset, permit_document)
 
-    def decide(self, candidate: Candidate, now: datetime, persons: int | None) -> Decision:
-        """The decision at `now`; jobs under way count with their whole plan, this one apart."""
-        spec, dataset = candidate.spec, candidate.dataset.id
+    def decide(self, candidate: Candidate, now: datetime) -> Decision:
+        """The decision at `now`; jobs under way count with their whole plan, this one apart.
+
+        UNDETERMINED when only the cohort is open, because nobody has counted yet.
+        """
+        dataset = candidate.dataset.id
+        permit = self.verified_permit(candidate.permit_document)
         facts = Facts(
             now=now,
-            permit=self._verified_permit(candidate.permit_document),
-            planned=spec.cost(),
+            permit=permit,
+            planned=candidate.spec.cost(),
             spent_dataset=self._ledger.spent(dataset, now, without=candidate.job),
-            spent_permit=self._ledger.spent(
-                dataset, now, permit_digest=spec.permit_digest, without=candidate.job
+            spent_permit=self._ledger.spent_under(
+                permit.id if permit else "", dataset, now, without=candidate.job
             ),
-            persons=persons,
+            persons=self._persons(candidate),
         )
         return self._evaluate[dataset](candidate.request(), facts)
 
-    def _verified_permit(self, document: str) -> Permit | None:
+    def verified_permit(self, document: str) -> Permit | None:
+        """The permit, if the coordinator signed it; the statute's rules deny without one."""
         try:
             return documents.verify(document, Permit, self._coordinator)
         except RemoteError:
-            return None  # the statute's rules on permits then deny, and the log says so
+            return None
+
+    def admits_counting(self, dataset: str, now: datetime) -> bool:
+        """Whether the dataset's budget still has room for counting its people."""
+        limits = self.holdings[dataset].policy.budget
+        budget = Budget(limits.epsilon, limits.delta)
+        return budget.admits(self._ledger.spent(dataset, now), COUNTING.cost)
+
+    def _persons(self, candidate: Candidate) -> int | None:
+        """Expected size of the job's smallest fold.
+
+        Never the fold's true size: a coordinator that chooses salts and columns would read from
+        the answers who is in the dataset.
+        """
+        dataset = candidate.dataset.id
+        counted = self._ledger.counts.get((dataset, self.holdings[dataset].policy.digest))
+        if counted is None:
+            return None
+        holdout = candidate.spec.holdout
+        shares = [1 - holdout, holdout] if candidate.spec.evaluation_rounds else [1 - holdout]
+        return int(counted * min(shares))
 
 
-def decided(candidate: Candidate, decision: Decision) -> entries.Decided:
+def decided(
+    candidate: Candidate, decision: Decision, permit: Permit | None, dataset_version: str
+) -> entries.Decided:
     """A decision as it stands in the log, with all that it rested on."""
     return entries.Decided(
         time=decision.decided_at,
         request=candidate.request(),
         decision=decision,
         permit_document=candidate.permit_document,
+        permit_id=permit.id if permit else "",
+        dataset_version=dataset_version,
         specification=candidate.spec.encode().decode(),
         planned=candidate.planned(),
         job_not_after=candidate.spec.not_after,

@@ -2,69 +2,129 @@
 
 import json
 import ssl
+from dataclasses import dataclass
 from datetime import datetime
-from pathlib import Path
 
 import httpx
-from cryptography.hazmat.primitives import serialization
+from cryptography.hazmat.primitives.asymmetric import ec
 
 from connector.audit import entries
 from connector.audit.log import Log
 from connector.errors import LocalError, RemoteError
+from connector.files import write_durably
 from connector.identity import certificates, documents
 from connector.identity.encoding import encode_base64
 from connector.identity.enrolment import EnrolmentRequest, Invitation, Membership
-from connector.identity.keys import SigningKey, VerifyKey
+from connector.identity.keys import SigningKey, VerifyKey, write_secret
 from node.config import Paths
-from policies import canonical
 
 _MAX_ANSWER = 1 << 17
 _TIMEOUT = httpx.Timeout(10.0)
 
 
 def enrol(paths: Paths, invitation: Invitation, now: datetime) -> Membership:
-    """Make keys, have them signed, and pin what the invitation says. Nothing half-done stays.
+    """Have this node's keys signed, and pin what the invitation says.
 
-    Raises `LocalError`: INVITATION_EXPIRED, ALREADY_ENROLLED, KEY_EXISTS; `RemoteError`:
-    COORDINATOR_UNREACHABLE, COORDINATOR_CERTIFICATE, AUTHORITY_MISMATCH, ENROLMENT_REFUSED,
-    SIGNATURE_INVALID.
+    The first time keys are made; later it is a renewal with the same keys, because the log, which
+    is the memory of what was spent, belongs to the signing key. Nothing is written before the
+    coordinator has accepted and its answer was checked.
+
+    Raises `LocalError`: INVITATION_EXPIRED, INVITATION_FOR_ANOTHER, IDENTITY_LOST and those of the
+    log; `RemoteError`: COORDINATOR_UNREACHABLE, COORDINATOR_CERTIFICATE, AUTHORITY_MISMATCH,
+    ENROLMENT_REFUSED, SIGNATURE_INVALID, MEMBERSHIP_DIFFERS.
     """
     invitation.check_expiry(now)
-    if paths.membership.exists():
-        raise LocalError(
-            "ALREADY_ENROLLED",
-            f"{paths.root} is enrolled already",
-            f"To enrol again, move {paths.membership.parent} away first",
-        )
+    keys = _keys(paths, invitation)
+    _check_log(paths, keys)
     coordinator = VerifyKey.parse(invitation.coordinator_key)
     authority = _fetch_authority(invitation)
-    identity = paths.signing_key.parent
-    made: list[Path] = []
-    try:
-        made.append(paths.signing_key)
-        SigningKey.generate(invitation.participant).save(paths.signing_key)
-        made.append(paths.fleet_key)
-        certificates.create_private_key(paths.fleet_key)
-        document = _request_membership(paths, invitation, authority)
-        membership = documents.verify(document, Membership, coordinator)
-        _write(identity / "ca.pem", authority, made)
-        _write(paths.coordinator, _pinned(invitation, coordinator), made)
-        _write(paths.membership, document.encode(), made)
-        _log_enrolment(paths, membership, now)
-    except BaseException:
-        for path in made:
-            path.unlink(missing_ok=True)
-        raise
+    request = EnrolmentRequest(
+        participant=invitation.participant,
+        token=invitation.token,
+        signing_key=keys.signing.verify_key.vkey,
+        fleet_key=encode_base64(certificates.public_pem(keys.fleet)),
+    )
+    document = _request_membership(invitation, request, authority)
+    membership = documents.verify(document, Membership, coordinator)
+    _check_membership(membership, request, coordinator, now)
+    _save(paths, keys)
+    _log_enrolment(paths, keys.signing, membership, now)
+    write_durably(paths.authority, authority)
+    write_durably(paths.coordinator, _pinned(invitation, coordinator))
+    write_durably(paths.membership, document.encode())
     return membership
 
 
+@dataclass(frozen=True)
+class _Keys:
+    """A node's two keys; `new` says that they are not on disk yet."""
+
+    signing: SigningKey
+    fleet: ec.EllipticCurvePrivateKey
+    new: bool
+
+
+def _keys(paths: Paths, invitation: Invitation) -> _Keys:
+    if not paths.signing_key.exists() and not paths.fleet_key.exists():
+        fleet = certificates.generate_private_key()
+        return _Keys(SigningKey.generate(invitation.participant), fleet, new=True)
+    signing = SigningKey.load(paths.signing_key)
+    if signing.name != invitation.participant:
+        raise LocalError(
+            "INVITATION_FOR_ANOTHER",
+            f"the invitation is for {invitation.participant}, this node is {signing.name}",
+            "Ask the coordinator's operator for an invitation for this node",
+        )
+    return _Keys(signing, certificates.load_private_key(paths.fleet_key), new=False)
+
+
+def _check_log(paths: Paths, keys: _Keys) -> None:
+    """Find out that the log cannot be written before the token is used up."""
+    if keys.new and (paths.log / "entries").exists():
+        raise LocalError(
+            "IDENTITY_LOST",
+            f"{paths.log} belongs to a key that is not in {paths.signing_key.parent}",
+            "Restore the identity from a backup: the log knows what privacy was spent",
+        )
+    if not keys.new:
+        Log.open(paths.log, keys.signing).close()
+
+
+def _check_membership(
+    membership: Membership, request: EnrolmentRequest, coordinator: VerifyKey, now: datetime
+) -> None:
+    """The signed membership must be about these very keys (threat: somebody else's, replayed)."""
+    if (
+        membership.participant != request.participant
+        or membership.signing_key != request.signing_key
+        or membership.fleet_key != request.fleet_key
+        or membership.coordinator != coordinator.name
+    ):
+        raise RemoteError(
+            "MEMBERSHIP_DIFFERS",
+            "the coordinator's answer is about other keys than this node sent",
+            "Somebody may sit in between; tell the coordinator's operator",
+        )
+    membership.check_validity(now)
+
+
+def _save(paths: Paths, keys: _Keys) -> None:
+    if keys.new:
+        keys.signing.save(paths.signing_key)
+        write_secret(paths.fleet_key, certificates.private_pem(keys.fleet))
+
+
 def _fetch_authority(invitation: Invitation) -> bytes:
-    """The coordinator's authority, believed for its fingerprint and for nothing else."""
+    """The coordinator's authority, believed for its fingerprint and for nothing else.
+
+    One certificate, spelled anew: whatever else a man in the middle appends is dropped.
+    """
     # The one connection without verification: what it brings is compared with the fingerprint
     # that came by the second channel, and the token is sent only afterwards.
     content = _call(invitation.url + "/v1/authority", verify=False)
     try:
-        matches = certificates.fingerprint(content) == invitation.authority_fingerprint
+        authority = certificates.single(content)
+        matches = certificates.fingerprint(authority) == invitation.authority_fingerprint
     except ValueError:
         matches = False
     if not matches:
@@ -73,22 +133,13 @@ def _fetch_authority(invitation: Invitation) -> bytes:
             f"{invitation.url} presents another certificate authority than the invitation names",
             "Somebody may sit in between; check the address and the invitation",
         )
-    return content
+    return authority
 
 
-def _request_membership(paths: Paths, invitation: Invitation, authority: bytes) -> str:
-    fleet_key = certificates.load_private_key(paths.fleet_key).public_key()
-    request = EnrolmentRequest(
-        participant=invitation.participant,
-        token=invitation.token,
-        signing_key=SigningKey.load(paths.signing_key).verify_key.vkey,
-        fleet_key=encode_base64(
-            fleet_key.public_bytes(
-                serialization.Encoding.PEM, serialization.PublicFormat.SubjectPublicKeyInfo
-            )
-        ),
-    )
-    context = ssl.create_default_context(cadata=authority.decode("ascii"))
+def _request_membership(invitation: Invitation, request: EnrolmentRequest, authority: bytes) -> str:
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)  # no other authority than the pinned one
+    context.minimum_version = ssl.TLSVersion.TLSv1_3
+    context.load_verify_locations(cadata=authority.decode("ascii"))
     return _call(invitation.url + "/v1/enrol", verify=context, body=request.encode()).decode()
 
 
@@ -103,7 +154,7 @@ def _call(url: str, *, verify: ssl.SSLContext | bool, body: bytes | None = None)
                     if len(content) > _MAX_ANSWER:
                         raise RemoteError("ENROLMENT_REFUSED", f"{url} answers too much")
                 status = response.status_code
-    except httpx.TransportError as error:
+    except (httpx.TransportError, httpx.InvalidURL) as error:
         if "CERTIFICATE_VERIFY_FAILED" in str(error):
             raise RemoteError(
                 "COORDINATOR_CERTIFICATE",
@@ -151,22 +202,20 @@ def read_membership(paths: Paths, coordinator: VerifyKey, now: datetime) -> Memb
             "NOT_ENROLLED", f"cannot read {paths.membership}", "Enrol again"
         ) from error
     membership = documents.verify(document, Membership, coordinator)
+    if membership.signing_key != SigningKey.load(paths.signing_key).verify_key.vkey:
+        raise LocalError("NOT_ENROLLED", f"{paths.membership} is about another key", "Enrol again")
     membership.check_validity(now)
     return membership
 
 
-def _log_enrolment(paths: Paths, membership: Membership, now: datetime) -> None:
-    with Log.open(paths.log, SigningKey.load(paths.signing_key)) as log:
+def _log_enrolment(paths: Paths, key: SigningKey, membership: Membership, now: datetime) -> None:
+    with Log.open(paths.log, key) as log:
+        last = max((entries.parse(content).time for _, content in log.read()), default=now)
         entry = entries.Enrolled(
-            time=now,
+            time=max(now, last),
             participant=membership.participant,
             coordinator=membership.coordinator,
-            membership_digest=canonical.digest(membership.encode()),
+            membership_digest=membership.digest,
             not_after=membership.not_after,
         )
-        log.append([entry.encode()])
-
-
-def _write(path: Path, content: bytes, made: list[Path]) -> None:
-    made.append(path)
-    path.write_bytes(content)
+        log.append([entries.spell(entry)])

@@ -6,9 +6,11 @@ the declared arrays, finite, of the declared size, their digest logged before a 
 A refusal is logged with the same care and answered with fixed codes only.
 """
 
+import time
 from collections import deque
 from collections.abc import Callable, Iterable, Mapping
-from datetime import datetime, timedelta
+from datetime import datetime
+from fractions import Fraction
 from typing import TYPE_CHECKING, Any, Protocol
 
 from connector import messages
@@ -18,10 +20,19 @@ from connector.errors import LocalError, RemoteError
 from connector.identity.keys import SigningKey, VerifyKey
 from connector.jobs import JobSpec, Step, parse_spec
 from connector.protocol import EndJob, StartJob, TakeStep
-from node.admission import Admission, Candidate, Holding, Refusal, decided, failed_rules
+from node.admission import (
+    COUNTING,
+    Admission,
+    Candidate,
+    Holding,
+    Refusal,
+    decided,
+    failed_rules,
+)
 from node.data.dataset import Dataset
 from node.ledger import Ledger
-from policies.decision import Verdict
+from node.tasks.noise import RandomBits, discrete_gaussian
+from policies.decision import Decision, Verdict
 from policies.errors import Error, PolicyError
 
 if TYPE_CHECKING:
@@ -36,8 +47,17 @@ MAX_WORKERS = 4
 class JobWorker(Protocol):
     """The process in which one job's tasks run (`node.worker.Worker`)."""
 
-    def persons(self) -> int:
-        """The number of people in the smallest fold that the job touches."""
+    def people(self) -> int:
+        """The number of people in the dataset; never told to anyone without noise."""
+
+    def version(self) -> str:
+        """A digest of the records, the opt-outs and the dataset's configuration, as loaded."""
+
+    def stale(self) -> bool:
+        """Whether the files have changed since."""
+
+    def abort(self) -> None:
+        """End a call that is under way, from another thread."""
 
     def call(
         self, task: str, arguments: dict[str, Any], arrays: "Arrays", seconds: float
@@ -61,6 +81,7 @@ class Gate:
         open_worker: Callable[[Dataset, JobSpec], JobWorker],
         clock: Callable[[], datetime],
         messages_per_minute: int = 1200,
+        monotonic: Callable[[], float] = time.monotonic,
     ) -> None:
         self._key = key
         self._coordinator = coordinator
@@ -68,7 +89,7 @@ class Gate:
         self._open_worker = open_worker
         self._workers: dict[str, JobWorker] = {}
         self._clock = clock
-        self._rate = _RateLimit(messages_per_minute)
+        self._rate = _RateLimit(messages_per_minute, monotonic)
         self.ledger = Ledger()
         self._admission = Admission(key.name, coordinator, holdings, self.ledger)
         # Specification and permit of every admitted job, as the log has them.
@@ -84,7 +105,7 @@ class Gate:
         None means silence: more messages than the rate allows, answering would only feed a flood.
         Raises `LocalError` only when the log cannot be written any more: the node must stop.
         """
-        if not self._rate.admits(self._clock()):
+        if not self._rate.admits():
             return None
         reference = messages.digest(sealed)
         job = NO_JOB
@@ -107,8 +128,16 @@ class Gate:
 
     def sweep(self) -> None:
         """End the workers of jobs whose time is over."""
-        for job in [j for j in self._workers if not self.ledger.jobs[j].is_open(self._clock())]:
-            self._close_worker(job)
+        now = self._clock()
+        for job in list(self._workers):
+            account = self.ledger.jobs.get(job)
+            if account is None or not account.is_open(now):
+                self._close_worker(job)
+
+    def abort(self) -> None:
+        """From another thread: end the computation that is under way."""
+        for worker in list(self._workers.values()):
+            worker.abort()
 
     def close(self) -> None:
         """End all workers."""
@@ -134,17 +163,39 @@ class Gate:
             if account.is_open(self._clock()):
                 return self._release(reference, "ok", {})
             raise Refusal("JOB_OVER")
-        decision = self._admission.decide(candidate, self._now(), persons=None)
-        if decision.verdict is Verdict.UNDETERMINED:
-            persons = self._worker(candidate).persons()
-            decision = self._admission.decide(candidate, self._now(), persons=persons)
-        allowed = decision.verdict is Verdict.ALLOW
-        if not allowed:
+        decision = self._admission.decide(candidate, self._now())
+        version = ""
+        try:
+            if decision.verdict is not Verdict.DENY:
+                worker = self._worker(candidate)
+                version = self._key.commitment(worker.version())
+                if decision.verdict is Verdict.UNDETERMINED:
+                    self._count(candidate, worker)
+                    decision = self._admission.decide(candidate, self._now())
+            self._write_decision(candidate, decision, version)
+            if decision.verdict is not Verdict.ALLOW:
+                raise Refusal("NOT_ALLOWED", failed_rules(decision))
+        except BaseException:
             self._close_worker(candidate.job)
-        self._write(decided(candidate, decision))
-        if not allowed:
-            raise Refusal("NOT_ALLOWED", failed_rules(decision))
+            raise
         return self._release(reference, "ok", {})
+
+    def _count(self, candidate: Candidate, worker: JobWorker) -> None:
+        """Count a dataset's people with noise; durable before anything rests on it."""
+        holding = self._admission.holdings[candidate.dataset.id]
+        if not self._admission.admits_counting(candidate.dataset.id, self._now()):
+            raise Refusal("NOT_ALLOWED", ("policy.budget",))
+        variance = Fraction(COUNTING.noise_multiplier) ** 2
+        (noise,) = discrete_gaussian(variance, 1, RandomBits())
+        self._write(
+            entries.Counted(
+                time=self._now(),
+                dataset=candidate.dataset.id,
+                policy_digest=holding.policy.digest,
+                people=max(0, worker.people() + int(noise)),
+                mechanism=COUNTING.to_json(),
+            )
+        )
 
     def _step(self, asked: TakeStep, arrays: "Arrays", reference: str) -> bytes:
         if asked.job not in self._admitted:
@@ -156,11 +207,11 @@ class Gate:
         call, width = step.call, spec.features.width
         if not call.definition.accepts(call.arguments, width, arrays):
             raise Refusal("ARRAYS_MALFORMED")
-        worker = self._worker(candidate)
-        decision = self._admission.decide(candidate, self._now(), persons=worker.persons())
+        decision = self._admission.decide(candidate, self._now())
         if decision.verdict is not Verdict.ALLOW:
-            self._write(decided(candidate, decision))
+            self._write_decision(candidate, decision, "")
             raise Refusal("NOT_ALLOWED", failed_rules(decision))
+        worker = self._unchanged_worker(candidate)
         self._reserve(candidate, step)
         try:
             result = worker.call(call.task, call.arguments, arrays, spec.round_seconds)
@@ -168,6 +219,8 @@ class Gate:
                 raise LocalError("RESULT_MALFORMED", "the result is not what the task declares")
         except Error as error:
             return self._fail(reference, asked, error.code)
+        except Exception:  # noqa: BLE001 - a bug; its text could hold anything and is dropped
+            return self._fail(reference, asked, "NODE_ERROR")
         return self._release(reference, "ok", {}, result, step=(asked, candidate.dataset.id))
 
     def _next_step(self, spec: JobSpec, asked: TakeStep) -> Step:
@@ -250,11 +303,16 @@ class Gate:
     # Memory
 
     def _write(self, entry: entries.Entry) -> None:
-        content = entry.encode()
-        if len(content) > entries.MAX_BYTES:
-            raise Refusal("JOB_TOO_LARGE")
+        try:
+            content = entries.spell(entry)
+        except PolicyError as error:
+            raise Refusal(error.code) from error
         self._log.append([content])
         self._remember(entry)
+
+    def _write_decision(self, candidate: Candidate, decision: Decision, version: str) -> None:
+        permit = self._admission.verified_permit(candidate.permit_document)
+        self._write(decided(candidate, decision, permit, version))
 
     def _remember(self, entry: Any) -> None:
         self.ledger.apply(entry)
@@ -297,15 +355,34 @@ class Gate:
         ]
 
     def _worker(self, candidate: Candidate) -> JobWorker:
-        if candidate.job not in self._workers:
-            if len(self._workers) >= MAX_WORKERS:
-                raise Refusal("NODE_BUSY")
+        """The job's worker. Workers are a cache: the one used longest ago makes room."""
+        worker = self._workers.pop(candidate.job, None)
+        if worker is not None and worker.stale():
+            worker.close()
+            worker = None
+        if worker is None:
+            while len(self._workers) >= MAX_WORKERS:
+                self._close_worker(next(iter(self._workers)))
             try:
                 worker = self._open_worker(candidate.dataset, candidate.spec)
             except Error as error:
-                raise Refusal(error.code) from error
-            self._workers[candidate.job] = worker
-        return self._workers[candidate.job]
+                # One code for all: what is wrong with a file depends on the records in it.
+                raise Refusal("DATASET_UNAVAILABLE") from error
+        self._workers[candidate.job] = worker
+        return worker
+
+    def _unchanged_worker(self, candidate: Candidate) -> JobWorker:
+        """A worker on the very records that were admitted.
+
+        Changed records or opt-outs end the job here: people could move between the folds, and
+        would then pay for both, and who opted out must not be computed on.
+        """
+        worker = self._worker(candidate)
+        admitted = self.ledger.jobs[candidate.job].dataset_version
+        if self._key.commitment(worker.version()) != admitted:
+            self._close_worker(candidate.job)
+            raise Refusal("DATASET_CHANGED")
+        return worker
 
     def _close_worker(self, job: str) -> None:
         worker = self._workers.pop(job, None)
@@ -316,12 +393,13 @@ class Gate:
 class _RateLimit:
     """At most so many messages in any minute (threat: a flood that fills the log)."""
 
-    def __init__(self, per_minute: int) -> None:
-        self._times: deque[datetime] = deque(maxlen=per_minute)
+    def __init__(self, per_minute: int, monotonic: Callable[[], float]) -> None:
+        self._times: deque[float] = deque(maxlen=per_minute)
+        self._monotonic = monotonic
 
-    def admits(self, now: datetime) -> bool:
-        full = len(self._times) == self._times.maxlen
-        if full and now - self._times[0] < timedelta(minutes=1):
+    def admits(self) -> bool:
+        now = self._monotonic()
+        if len(self._times) == self._times.maxlen and now - self._times[0] < 60:
             return False
         self._times.append(now)
         return True

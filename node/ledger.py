@@ -5,7 +5,7 @@ was reserved for it. A reservation is never given back: after a crash between re
 release it counts as spent.
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
@@ -20,8 +20,9 @@ class JobAccount:
     """What one job may cost and has cost so far in one dataset. `answered` holds (round, task)."""
 
     dataset: str
-    permit_digest: str
+    permit_id: str
     data_user: str
+    dataset_version: str
     planned: Cost
     not_after: datetime
     reserved: dict[str, Cost] = field(default_factory=dict)
@@ -43,10 +44,16 @@ class JobAccount:
 
 
 class Ledger:
-    """Accounts of all jobs, in the order in which they were admitted."""
+    """Accounts of all jobs, and what else the log remembers for decisions.
+
+    `counts`: noisy number of people by (dataset, policy digest); `counting`: what that cost.
+    """
 
     def __init__(self) -> None:
         self.jobs: dict[str, JobAccount] = {}
+        self.counts: dict[tuple[str, str], int] = {}
+        self.counting: dict[str, Cost] = {}
+        self.memberships: set[str] = set()
         self.last_time: datetime | None = None
 
     def apply(self, entry: Any) -> None:
@@ -61,21 +68,32 @@ class Ledger:
             account.answered.add((entry.round, entry.task))
         elif isinstance(entry, entries.JobEnded) and entry.job in self.jobs:
             self.jobs[entry.job].ended = True
+        elif isinstance(entry, entries.Counted):
+            cost = SampledGaussian.from_json(entry.mechanism).cost
+            self.counting[entry.dataset] = self.counting.get(entry.dataset, NOTHING) + cost
+            self.counts[entry.dataset, entry.policy_digest] = entry.people
+        elif isinstance(entry, entries.Enrolled):
+            self.memberships.add(entry.membership_digest)
 
-    def spent(
-        self, dataset: str, now: datetime, *, permit_digest: str | None = None, without: str = ""
-    ) -> Cost:
-        """The cost that a dataset's people bear, of all permits or one, leaving out one job."""
-        return sum(
-            (
-                account.cost(now)
-                for job, account in self.jobs.items()
-                if account.dataset == dataset
+    def spent(self, dataset: str, now: datetime, *, without: str = "") -> Cost:
+        """The cost that a dataset's people bear: counting them, and all jobs but one."""
+        counting = self.counting.get(dataset, NOTHING)
+        return sum(self._costs(dataset, now, without, None), counting)
+
+    def spent_under(self, permit_id: str, dataset: str, now: datetime, without: str = "") -> Cost:
+        """The part of it that one permit's jobs cost; an amended permit has a new id."""
+        return sum(self._costs(dataset, now, without, permit_id), NOTHING)
+
+    def _costs(
+        self, dataset: str, now: datetime, without: str, permit_id: str | None
+    ) -> Iterator[Cost]:
+        for job, account in self.jobs.items():
+            if (
+                account.dataset == dataset
                 and job != without
-                and permit_digest in (None, account.permit_digest)
-            ),
-            NOTHING,
-        )
+                and permit_id in (None, account.permit_id)
+            ):
+                yield account.cost(now)
 
     def _admit(self, entry: entries.Decided) -> None:
         request = entry.request
@@ -83,8 +101,9 @@ class Ledger:
             return
         self.jobs[request.job_digest] = JobAccount(
             dataset=request.dataset,
-            permit_digest=request.permit_digest,
+            permit_id=entry.permit_id,
             data_user=request.data_user,
+            dataset_version=entry.dataset_version,
             planned=planned_cost(entry.planned),
             not_after=entry.job_not_after,
         )

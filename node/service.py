@@ -13,6 +13,7 @@ from connector.clock import utc_now
 from connector.errors import LocalError, RemoteError
 from connector.flower.client import FleetClient
 from connector.folds import Split
+from connector.identity.enrolment import Membership
 from connector.identity.keys import SigningKey, read_secret
 from connector.jobs import JobSpec
 from node import config
@@ -43,7 +44,7 @@ class Service:
         settings = config.load(self._paths)
         address, coordinator = read_pinned(self._paths)
         key = SigningKey.load(self._paths.signing_key)
-        read_membership(self._paths, coordinator, utc_now())
+        membership = read_membership(self._paths, coordinator, utc_now())
         self._check_name(settings.name, key)
         holdings = config.holdings(self._paths, settings)
         with Log.open(self._paths.log, key) as log:
@@ -58,6 +59,7 @@ class Service:
                 clock=utc_now,
                 messages_per_minute=settings.messages_per_minute,
             )
+            self._check_log(gate, membership)
             client = FleetClient(
                 address,
                 root_certificates=self._paths.authority.read_bytes(),
@@ -65,7 +67,7 @@ class Service:
                 give_up=settings.give_up_seconds,
             )
             try:
-                self._serve(client, gate)
+                self._serve(client, gate, membership)
             except RemoteError:
                 if not self._stop.is_set():  # else it is our own closing of the connection
                     raise
@@ -74,9 +76,9 @@ class Service:
                 client.close()
             self._say("stopped")
 
-    def _serve(self, client: FleetClient, gate: Gate) -> None:
+    def _serve(self, client: FleetClient, gate: Gate, membership: Membership) -> None:
         for number in (signal.SIGTERM, signal.SIGINT):
-            signal.signal(number, lambda *_: self._leave(client))
+            signal.signal(number, lambda *_: self._leave(client, gate))
         client.connect()
         self._say("connected; waiting for jobs")
         while not self._stop.is_set():
@@ -84,6 +86,8 @@ class Service:
             message = client.receive(_RECEIVE_SECONDS)
             if message is None:
                 continue
+            # Also the end of a clock that jumped ahead: nothing is logged by its time.
+            membership.check_validity(utc_now())
             answer = gate.handle(message.payload)
             if answer is None:
                 continue
@@ -94,10 +98,15 @@ class Service:
                     raise
                 self._say("an answer came too late and was not taken")
 
-    def _leave(self, client: FleetClient) -> None:
+    def _leave(self, client: FleetClient, gate: Gate) -> None:
         self._stop.set()
+
+        def end() -> None:
+            gate.abort()
+            client.close()
+
         # `close` speaks to the network: not from within a signal handler.
-        threading.Thread(target=client.close, daemon=True).start()
+        threading.Thread(target=end, daemon=True).start()
 
     def _worker_opener(self, settings: config.NodeConfig) -> Callable[[Dataset, JobSpec], Worker]:
         sandbox = Sandbox(
@@ -115,6 +124,15 @@ class Service:
                 raise
 
         return open_worker
+
+    def _check_log(self, gate: Gate, membership: Membership) -> None:
+        """The log is the memory: a new one would know of no budget that was spent."""
+        if membership.digest not in gate.ledger.memberships:
+            raise LocalError(
+                "LOG_MISSING",
+                f"the log in {self._paths.log} does not hold this node's enrolment",
+                "Restore it from a backup; without it nobody knows what was spent",
+            )
 
     def _check_name(self, name: str, key: SigningKey) -> None:
         if name != key.name:

@@ -6,6 +6,7 @@ profile sorted keys and minimal separators equal JCS, and a standard JSON encode
 
 import hashlib
 import json
+import re
 from typing import Any
 
 from policies.errors import PolicyError
@@ -13,6 +14,8 @@ from policies.errors import PolicyError
 MAX_BYTES = 1 << 20
 MAX_DEPTH = 32
 _MAX_INTEGER = (1 << 53) - 1
+_STRING = re.compile(rb'"(?:[^"\\]|\\.)*"', re.DOTALL)
+_BRACKET = re.compile(rb"[\[\]{}]")
 
 
 def encode(value: Any) -> bytes:
@@ -51,16 +54,12 @@ def decode(content: bytes) -> Any:
 
 
 def _bound_depth(content: bytes) -> None:
-    # Counts brackets inside strings too: that can only overestimate by what a string holds, so
-    # the bound errs towards refusing, and no parser ever recurses deeper than it.
+    """Count brackets outside of strings, so that no parser ever recurses deeper than the bound."""
     depth = 0
-    for byte in content:
-        if byte in b"[{":
-            depth += 1
-            if depth > MAX_DEPTH * 4:
-                raise PolicyError("CANONICAL_BYTES", "document is nested too deeply")
-        elif byte in b"]}":
-            depth -= 1
+    for bracket in _BRACKET.findall(_STRING.sub(b"", content)):
+        depth += 1 if bracket in b"[{" else -1
+        if not 0 <= depth <= MAX_DEPTH + 1:
+            raise PolicyError("CANONICAL_BYTES", "document is nested too deeply, or not at all")
 
 
 def _check(value: Any, path: str, depth: int) -> None:

@@ -6,6 +6,7 @@ named is not allowed, and a missing fact never counts as satisfied.
 """
 
 from collections.abc import Callable
+from datetime import timedelta
 
 from policies import purposes
 from policies.decision import Constraint, Decision, verdict_of
@@ -57,6 +58,7 @@ def _policy_rules(policy: Policy) -> tuple[Rule, ...]:
         _participants(policy),
         _cohort(policy),
         _job_cap(policy),
+        _duration(policy),
         _budget(policy),
     )
 
@@ -143,6 +145,22 @@ def _job_cap(policy: Policy) -> Rule:
             actual=f"epsilon {spell_epsilon(planned)}",
             satisfied=planned <= policy.epsilon_per_job,
             remedy="Plan fewer rounds or more noise",
+        )
+
+    return evaluate
+
+
+def _duration(policy: Policy) -> Rule:
+    longest = timedelta(hours=policy.hours_per_job)
+
+    def evaluate(request: UsageRequest, facts: Facts) -> Constraint:
+        return Constraint(
+            rule="policy.hours-per-job",
+            basis=f"policy {policy.id} version {policy.version}",
+            bound=f"at most {policy.hours_per_job} hours",
+            actual=f"until {request.not_after:%Y-%m-%d %H:%M} UTC",
+            satisfied=request.not_after - facts.now <= longest,
+            remedy="Set an earlier deadline",
         )
 
     return evaluate

@@ -9,7 +9,10 @@ from pydantic import AwareDatetime, Field, model_validator
 
 from policies.document import Document
 
-Text = Annotated[str, Field(min_length=1, max_length=500)]
+# Printable: people read it on a hospital's console (threat: a peer that steers a terminal).
+Text = Annotated[
+    str, Field(min_length=1, max_length=500, pattern=r"^[^\x00-\x1f\x7f-\x9f\u2028\u2029]+$")
+]
 Name = Annotated[
     str, Field(min_length=1, max_length=120, pattern=r"^[A-Za-z0-9][A-Za-z0-9._/:#+-]*$")
 ]

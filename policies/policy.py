@@ -29,7 +29,8 @@ class Policy(Document):
 
     `purposes` are the short names of `policies.purposes`; `columns` and `tasks` are allow-lists;
     `minimum_cohort` counts people in every fold that a job touches; `epsilon_per_job` caps one
-    job, `budget` all jobs together.
+    job, `budget` all jobs together. A job that is admitted holds its whole cost until it ends, so
+    `hours_per_job` bounds for how long it may.
     """
 
     id: Name
@@ -42,6 +43,7 @@ class Policy(Document):
     minimum_cohort: Annotated[int, Field(ge=1)]
     minimum_participants: Annotated[int, Field(ge=1)]
     epsilon_per_job: Epsilon
+    hours_per_job: Annotated[int, Field(ge=1, le=24 * 366)] = 24 * 7
     budget: PrivacyBudget
     not_before: AwareDatetime
     not_after: AwareDatetime

@@ -3,6 +3,8 @@
 from dataclasses import dataclass
 from datetime import datetime
 
+from pydantic import AwareDatetime
+
 from policies.document import Document
 from policies.permit import Name, Names, Permit, Text
 from policies.privacy import Cost
@@ -20,10 +22,16 @@ class UsageRequest(Document):
     data_user: Text
     purpose: Text
     dataset: Name
+    datasets: Names
     columns: Names
     tasks: Names
     output: Name
-    participants: int
+    not_after: AwareDatetime
+
+    @property
+    def participants(self) -> int:
+        """How many hospitals take part: `datasets` has one entry for each, this one included."""
+        return len({dataset.partition("/")[0] for dataset in self.datasets})
 
 
 @dataclass(frozen=True)
@@ -32,8 +40,9 @@ class Facts:
 
     `permit` is the permit whose signature was verified with the pinned key, or None. `planned` is
     the cost of the whole job, recomputed here; `spent_dataset` and `spent_permit` come from the
-    fold over the log, jobs under way counted at their full plan. `persons` is the smallest number
-    of people in a fold that the job touches; None while the data have not been opened.
+    fold over the log, jobs under way counted at their full plan. `persons` is the expected number
+    of people in the job's smallest fold, from a count that carries noise and was paid for; None
+    while nobody has counted.
     """
 
     now: datetime

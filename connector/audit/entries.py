@@ -54,13 +54,18 @@ class PermitIssued(Entry):
 class Decided(Entry):
     """A request was decided: with the signed permit, the job's specification and its planned cost.
 
-    All that the decision rested on stands here, so that it can be replayed.
+    All that the decision rested on stands here, so that it can be replayed. `permit_id` is empty
+    where no permit could be verified. `dataset_version` commits to records, opt-outs and
+    configuration with a key of the node's (a bare digest would tell who knows all other records
+    whether one is among them); empty where a job was denied before the records were opened.
     """
 
     kind: Literal["decided"] = "decided"
     request: UsageRequest
     decision: Decision
     permit_document: str
+    permit_id: str
+    dataset_version: str
     specification: str
     planned: tuple["Planned", ...]
     job_not_after: AwareDatetime
@@ -72,6 +77,24 @@ class Planned(Document):
     fold: Literal["train", "holdout"]
     mechanism: dict[str, Any]
     times: Annotated[int, Field(ge=1, le=1000)]
+
+    @field_validator("mechanism")
+    @classmethod
+    def _known(cls, form: dict[str, Any]) -> dict[str, Any]:
+        return _checked_mechanism(form)
+
+
+class Counted(Entry):
+    """The people of a dataset were counted, once, with noise that is paid for.
+
+    Decisions about cohorts rest on `people` alone, so they reveal nothing more.
+    """
+
+    kind: Literal["counted"] = "counted"
+    dataset: Name
+    policy_digest: Name
+    people: int
+    mechanism: dict[str, Any]
 
     @field_validator("mechanism")
     @classmethod
@@ -184,7 +207,7 @@ class Incident(Entry):
 
 
 AnyEntry = Annotated[
-    Enrolled | PolicyActivated | PermitIssued | Decided | Reserved | Released | Refused | Failed
+    Enrolled | PolicyActivated | PermitIssued | Counted | Decided | Reserved | Released | Refused | Failed
     | JobStarted | JobEnded | Received | Labelled | Reviewed
     | Incident,
     Field(discriminator="kind"),
@@ -204,6 +227,19 @@ def parse(content: bytes) -> Any:
     if entry.encode() != content:
         raise PolicyError("ENTRY_INVALID", "not the canonical form of a log entry")
     return entry
+
+
+def spell(entry: Entry) -> bytes:
+    """The entry's bytes, as every writer must make them: what is written can be read back.
+
+    Raises `PolicyError` (ENTRY_INVALID, ENTRY_TOO_LARGE) before anything is written: an entry that
+    no reader takes would end the log for good.
+    """
+    content = entry.encode()
+    if len(content) > MAX_BYTES:
+        raise PolicyError("ENTRY_TOO_LARGE", f"a log entry exceeds {MAX_BYTES} bytes")
+    parse(content)
+    return content
 
 
 def _checked_mechanism(form: dict[str, Any]) -> dict[str, Any]:

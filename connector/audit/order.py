@@ -1,13 +1,16 @@
 """What must hold between entries, checked in the pass that verifies the log's bytes.
 
 - entries are understood, and their times never go back;
-- privacy is reserved only for a job that a decision allowed, under a decision that fails nothing;
+- a decision gives the verdict that its constraints give, on the request that it shows;
+- privacy is reserved only for a step of a job that was allowed and is not over, and with exactly
+  the mechanism, fold and dataset that the job's specification has for that step;
 - numbers leave only after their reservation, and each step at most once.
 """
 
 from datetime import datetime
 
 from connector.audit import entries
+from connector.jobs import JobSpec, parse_spec
 from policies.decision import Verdict, verdict_of
 from policies.errors import PolicyError
 
@@ -19,12 +22,12 @@ class Order:
 
     passed = (
         "every entry is understood, and times never go back",
-        "every release has its reservation, every reservation an allowing decision",
+        "every release has its reservation, every reservation its step of an allowed job",
     )
 
     def __init__(self) -> None:
         self._last: datetime | None = None
-        self._allowed: set[str] = set()
+        self._allowed: dict[str, tuple[JobSpec, str]] = {}
         self._reserved: set[Step] = set()
         self._released: set[Step] = set()
 
@@ -37,11 +40,11 @@ class Order:
         if isinstance(entry, entries.Decided):
             self._decided(entry)
         elif isinstance(entry, entries.Reserved):
-            if entry.job not in self._allowed:
-                raise _wrong("reserves privacy for a job that no decision allowed")
-            self._reserved.add((entry.job, entry.round, entry.task))
+            self._reserve(entry)
         elif isinstance(entry, entries.Released):
-            self._release((entry.job, entry.round, entry.task))
+            self._release(entry)
+        elif isinstance(entry, entries.JobEnded):
+            self._allowed.pop(entry.job, None)
 
     def _decided(self, entry: entries.Decided) -> None:
         decision = entry.decision
@@ -50,9 +53,29 @@ class Order:
         if decision.request_digest != entry.request.digest:
             raise _wrong("decides another request than it shows")
         if decision.verdict is Verdict.ALLOW:
-            self._allowed.add(entry.request.job_digest)
+            spec = parse_spec(entry.specification.encode())
+            if spec.digest != entry.request.job_digest:
+                raise _wrong("decides another job than it shows")
+            self._allowed[spec.digest] = (spec, entry.request.dataset)
 
-    def _release(self, step: Step) -> None:
+    def _reserve(self, entry: entries.Reserved) -> None:
+        if entry.job not in self._allowed:
+            raise _wrong("reserves privacy for a job that no decision allowed, or that is over")
+        spec, dataset = self._allowed[entry.job]
+        step = spec.step(entry.round, entry.task)
+        if (
+            step is None
+            or step.call.mechanism.to_json() != entry.mechanism
+            or step.call.definition.fold != entry.fold
+            or dataset != entry.dataset
+        ):
+            raise _wrong("reserves something else than the job's specification says")
+        if (entry.job, entry.round, entry.task) in self._reserved:
+            raise _wrong("reserves a step a second time")
+        self._reserved.add((entry.job, entry.round, entry.task))
+
+    def _release(self, entry: entries.Released) -> None:
+        step = (entry.job, entry.round, entry.task)
         if step not in self._reserved:
             raise _wrong("is a release without a reservation")
         if step in self._released:

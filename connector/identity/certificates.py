@@ -32,7 +32,7 @@ def create_authority(directory: Path, name: str, now: datetime) -> None:
         .add_extension(x509.SubjectKeyIdentifier.from_public_key(key.public_key()), critical=False)
         .sign(key, hashes.SHA256())
     )
-    write_secret(directory / "ca.key", _private_pem(key))
+    write_secret(directory / "ca.key", private_pem(key))
     (directory / "ca.pem").write_bytes(certificate.public_bytes(serialization.Encoding.PEM))
 
 
@@ -73,7 +73,7 @@ def renew_server_certificate(directory: Path, host: str, now: datetime) -> None:
     # The certificate goes first and comes last: where it stands, its key does too.
     for name in ("server.pem", "server.key"):
         (directory / name).unlink(missing_ok=True)
-    write_secret(directory / "server.key", _private_pem(key))
+    write_secret(directory / "server.key", private_pem(key))
     current.write_bytes(certificate.public_bytes(serialization.Encoding.PEM))
 
 
@@ -82,11 +82,25 @@ def fingerprint(certificate_pem: bytes) -> str:
     return x509.load_pem_x509_certificate(certificate_pem).fingerprint(hashes.SHA256()).hex()
 
 
-def create_private_key(path: Path) -> ec.EllipticCurvePrivateKey:
-    """A fresh P-256 key, written for its owner only."""
-    key = ec.generate_private_key(_CURVE)
-    write_secret(path, _private_pem(key))
-    return key
+def single(certificate_pem: bytes) -> bytes:
+    """Exactly one certificate, spelled anew. Raises `ValueError` for none and for several.
+
+    Threat: a bundle whose first certificate has the right fingerprint and whose second is trusted.
+    """
+    (certificate,) = x509.load_pem_x509_certificates(certificate_pem)
+    return certificate.public_bytes(serialization.Encoding.PEM)
+
+
+def generate_private_key() -> ec.EllipticCurvePrivateKey:
+    """A fresh P-256 key."""
+    return ec.generate_private_key(_CURVE)
+
+
+def public_pem(key: ec.EllipticCurvePrivateKey) -> bytes:
+    """The public half (SubjectPublicKeyInfo)."""
+    return key.public_key().public_bytes(
+        serialization.Encoding.PEM, serialization.PublicFormat.SubjectPublicKeyInfo
+    )
 
 
 def load_private_key(path: Path) -> ec.EllipticCurvePrivateKey:
@@ -148,7 +162,8 @@ def _alternative_name(host: str) -> x509.GeneralName:
         return x509.DNSName(host)
 
 
-def _private_pem(key: ec.EllipticCurvePrivateKey) -> bytes:
+def private_pem(key: ec.EllipticCurvePrivateKey) -> bytes:
+    """PKCS#8 without encryption: for a file that only its owner can read."""
     return key.private_bytes(
         serialization.Encoding.PEM,
         serialization.PrivateFormat.PKCS8,

@@ -7,6 +7,7 @@ golang.org/x/mod/sumdb/note: `PRIVATE+KEY+<name>+<hex8>+<base64(0x01 || seed)>`.
 """
 
 import hashlib
+import hmac
 import os
 import re
 import stat
@@ -102,6 +103,14 @@ class SigningKey:
     def sign(self, message: bytes) -> bytes:
         """A 64-byte Ed25519 signature (RFC 8032)."""
         return self._private.sign(message)
+
+    def commitment(self, content: str) -> str:
+        """A digest of `content` that nobody can guess at without this key (HMAC-SHA-256).
+
+        For what a log must be able to compare but must not reveal, such as the state of records.
+        """
+        key = hashlib.sha256(b"commensal/commitment/v1\n" + self._seed).digest()
+        return "hmac-sha256:" + hmac.digest(key, content.encode(), "sha256").hex()
 
     def save(self, path: Path) -> None:
         """Write the key file, readable by its owner only; refuses to overwrite one."""

@@ -13,6 +13,7 @@ from connector.errors import RemoteError
 from connector.flower import FleetReply
 from connector.identity.keys import SigningKey, VerifyKey
 from connector.protocol import Reply
+from policies.errors import PolicyError
 
 if TYPE_CHECKING:
     import numpy as np
@@ -116,7 +117,7 @@ class Exchange:
         try:
             message = messages.open_sealed(reply.payload, member.key, self._key.name)
             body = Reply.parse(message.body)
-        except RemoteError as error:
+        except (RemoteError, PolicyError) as error:
             return Answer(member, error.code, digest=digest)
         if message.kind != "reply" or body.in_reply_to != reference:
             return Answer(member, "REPLY_TO_ANOTHER", digest=digest)

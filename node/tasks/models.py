@@ -1,4 +1,8 @@
-"""Models as torch modules, built from validated arguments; parameters travel as one flat vector."""
+"""Models as torch modules, built from validated arguments; parameters travel as one flat vector.
+
+Layers compute with `node.tasks.rowwise`: a row's logit, and the gradient that comes back for it,
+are a function of that row and the parameters alone.
+"""
 
 from typing import Any
 
@@ -7,22 +11,40 @@ import torch
 from torch import nn
 
 from connector.tasks import layer_shapes
+from node.tasks import rowwise
 
 Vector = np.ndarray[Any, np.dtype[np.float32]]
 
 
-def build(hidden: tuple[int, ...], width: int, parameters: Vector) -> nn.Sequential:
-    """Logistic regression (no hidden layers) or an MLP with tanh units; one logit per row.
+class RowwiseLinear(nn.Linear):
+    """`nn.Linear` without a matrix product: float64[n, inputs] to float64[n, units]."""
 
-    float64: adding a person changes the shape of a batch, and with it how a library rounds the
-    other persons' gradients. In double precision that stays 2**-30 below the grid to which
-    gradients are rounded afterwards (`training`), so it does not show in the sum.
+    def forward(self, values: torch.Tensor) -> torch.Tensor:
+        """Each row by itself."""
+        result: torch.Tensor = _Affine.apply(values, self.weight, self.bias)  # type: ignore[no-untyped-call]  # torch
+        return result
+
+
+class RowwiseTanh(nn.Module):
+    """`nn.Tanh`, each element by itself."""
+
+    def forward(self, values: torch.Tensor) -> torch.Tensor:
+        """Same shape as `values`."""
+        result: torch.Tensor = _Tanh.apply(values)  # type: ignore[no-untyped-call]  # torch
+        return result
+
+
+def build(hidden: tuple[int, ...], width: int, parameters: Vector) -> nn.Sequential:
+    """Logistic regression (no hidden layers) or an MLP with tanh units; one float64 logit per row.
+
+    Backpropagation reaches each row's inputs; the parameters get no gradient from it. Opacus forms
+    theirs per row (`training`), so a sum over records without noise never exists.
     """
     layers: list[nn.Module] = []
     for units, fan_in in layer_shapes(hidden, width):
         if layers:
-            layers.append(nn.Tanh())  # bounded activations clip less (Papernot et al. 2021)
-        layers.append(nn.Linear(fan_in, units, dtype=torch.float64))
+            layers.append(RowwiseTanh())  # bounded activations clip less (Papernot et al. 2021)
+        layers.append(RowwiseLinear(fan_in, units, dtype=torch.float64))
     model = nn.Sequential(*layers)
     nn.utils.vector_to_parameters(
         torch.from_numpy(parameters.astype(np.float64)), model.parameters()
@@ -36,3 +58,36 @@ def flatten(model: nn.Module) -> np.ndarray[Any, np.dtype[np.float64]]:
         nn.utils.parameters_to_vector(model.parameters()).detach().numpy()
     )
     return vector
+
+
+class _Affine(torch.autograd.Function):
+    @staticmethod
+    def forward(
+        ctx: Any, values: torch.Tensor, weights: torch.Tensor, biases: torch.Tensor
+    ) -> torch.Tensor:
+        ctx.save_for_backward(weights)
+        numbers = (tensor.detach().numpy() for tensor in (values, weights, biases))
+        return torch.from_numpy(rowwise.affine(*numbers))
+
+    @staticmethod
+    def backward(ctx: Any, gradient: torch.Tensor) -> tuple[torch.Tensor | None, None, None]:
+        (weights,) = ctx.saved_tensors
+        if not ctx.needs_input_grad[0]:
+            return None, None, None
+        returned = rowwise.affine(gradient.detach().numpy(), weights.detach().numpy().T)
+        return torch.from_numpy(returned), None, None
+
+
+class _Tanh(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx: Any, values: torch.Tensor) -> torch.Tensor:
+        result = torch.from_numpy(rowwise.tanh(values.detach().numpy()))
+        ctx.save_for_backward(result)
+        return result
+
+    @staticmethod
+    def backward(ctx: Any, gradient: torch.Tensor) -> torch.Tensor:
+        result: torch.Tensor = ctx.saved_tensors[0]
+        # Three operations, not torch's one: that is free to fuse them in some kernels only.
+        slope = 1 - result * result
+        return gradient * slope

@@ -32,11 +32,11 @@ class Persons:
         return len(self.starts)
 
     def rows(self, selected: Array) -> tuple[Array, Array]:
-        """The selected persons' rows, and for each row the position of its person in `selected`."""
+        """The selected persons' rows, person by person, and how many are each one's."""
         counts = self.counts[selected]
         owners = np.repeat(np.arange(len(selected)), counts)
         within = np.arange(len(owners)) - np.repeat(np.cumsum(counts) - counts, counts)
-        return self.order[self.starts[selected][owners] + within], owners
+        return self.order[self.starts[selected][owners] + within], counts
 
 
 def check_records(parameters: Array, features: Array, outcome: Array, person: Array) -> None:

@@ -5,11 +5,18 @@ that it derives from the private dataset (issues 571, 819). Here the gradient of
 clipped and rounded to integers, persons are summed exactly, discrete Gaussian noise is added over
 the integers, and the divisor is a constant of the job.
 
-Sensitivity: a person's integer vector has L2 norm at most `_GRID`, in units of clipping_norm /
-_GRID (`_within_sensitivity` checks it in integer arithmetic, after rounding). The noise has
-standard deviation noise_multiplier * _GRID, so the multiplier in the accountant is exact, rounding
-included. What follows the noisy sums (momentum, steps, the difference) is
-post-processing.
+Sensitivity, for any parameters that a coordinator may choose:
+
+- a person's integer vector is a function of that person's own rows and the parameters, bit for bit:
+  from the record to the integers there are only the operations of `node.tasks.rowwise` and single
+  elementwise ones, never a matrix product or a library's reduction. Who else is in the batch, how
+  many, and in which order changes nothing about it;
+- it has L2 norm at most `_GRID`, in units of clipping_norm / _GRID (`_within_sensitivity` checks it
+  in integer arithmetic, after rounding), and integers are added exactly.
+
+So one person moves a sum by at most `_GRID`. The noise has standard deviation noise_multiplier *
+_GRID: the multiplier in the accountant is exact, rounding included. What follows the noisy sums
+(momentum, steps, the difference) is post-processing.
 """
 
 import sys
@@ -21,17 +28,17 @@ from typing import Any
 
 import numpy as np
 import torch
-from torch import nn
 
 from connector.errors import LocalError
 from connector.tasks import TrainingArguments, parameter_count
-from node.tasks.models import build, flatten
+from node.tasks import rowwise
+from node.tasks.models import RowwiseLinear, build, flatten
 from node.tasks.noise import RandomBits, discrete_gaussian
 from node.tasks.persons import Persons, check_records
 
 
-def _import_opacus() -> tuple[type[Any], type[Any]]:
-    """Opacus' two classes without its package initialiser.
+def _import_opacus() -> tuple[type[Any], type[Any], Any]:
+    """Two classes of Opacus and its `register_grad_sampler`, without its package initialiser.
 
     That loads all its accountants and with them scipy.stats: 0.8 s of 1.7 s, for nothing that a
     worker uses (and one of them under-reports, see domain/privacy.md 4.1). A bare package stands in
@@ -39,22 +46,22 @@ def _import_opacus() -> tuple[type[Any], type[Any]]:
     """
     spec = find_spec("opacus")
     if spec is None or "opacus" in sys.modules:
-        from opacus.grad_sample import GradSampleModule  # noqa: PLC0415 - one of two ways
+        from opacus.grad_sample import GradSampleModule, register_grad_sampler  # noqa: PLC0415 - one of two ways
         from opacus.optimizers import DPOptimizer  # noqa: PLC0415
 
-        return GradSampleModule, DPOptimizer
+        return GradSampleModule, DPOptimizer, register_grad_sampler
     bare = ModuleSpec("opacus", None, is_package=True)
     bare.submodule_search_locations = spec.submodule_search_locations
     sys.modules["opacus"] = module_from_spec(bare)
     try:
-        from opacus.grad_sample import GradSampleModule  # noqa: PLC0415
+        from opacus.grad_sample import GradSampleModule, register_grad_sampler  # noqa: PLC0415
         from opacus.optimizers import DPOptimizer  # noqa: PLC0415
     finally:
         del sys.modules["opacus"]
-    return GradSampleModule, DPOptimizer
+    return GradSampleModule, DPOptimizer, register_grad_sampler
 
 
-GradSampleModule, DPOptimizer = _import_opacus()
+GradSampleModule, DPOptimizer, register_grad_sampler = _import_opacus()
 
 Array = np.ndarray[Any, Any]
 _GRID = 1 << 16
@@ -63,10 +70,19 @@ _CHUNK_NUMBERS = 1 << 22  # per-sample gradients held at once: 32 MB of float64
 torch.set_num_threads(1)  # small matrices; nodes on one machine do not fight for cores
 
 
+@register_grad_sampler(RowwiseLinear)  # type: ignore[untyped-decorator]  # Opacus ships no types
+def _per_row(
+    layer: RowwiseLinear, activations: list[torch.Tensor], backprops: torch.Tensor
+) -> dict[torch.Tensor, torch.Tensor]:
+    """A layer's gradients per row: single products, where Opacus' einsum calls a BLAS."""
+    return {layer.weight: backprops[:, :, None] * activations[0][:, None], layer.bias: backprops}
+
+
 class PersonOptimizer(DPOptimizer):  # type: ignore[misc, valid-type]  # Opacus ships no types
     """Opacus' `DPOptimizer` with persons as the unit and exact integer noise.
 
-    `owners` int64[rows] says for each row of the coming step whose it is, counted from 0.
+    The rows of the coming step stand person by person; `counts` int64[persons] says how many are
+    each one's.
     """
 
     def __init__(
@@ -79,7 +95,7 @@ class PersonOptimizer(DPOptimizer):  # type: ignore[misc, valid-type]  # Opacus 
             expected_batch_size=arguments.expected_batch,
             loss_reduction="mean",
         )
-        self.owners = torch.zeros(0, dtype=torch.int64)
+        self.counts: Array = np.zeros(0, dtype=np.int64)
         self._variance = Fraction(arguments.noise_multiplier) ** 2 * _GRID**2
         self._randomness = randomness
         self._sum: torch.Tensor | None = None
@@ -87,8 +103,7 @@ class PersonOptimizer(DPOptimizer):  # type: ignore[misc, valid-type]  # Opacus 
     def clip_and_accumulate(self) -> None:
         """Sum rows per person, clip and round each person, add to the exact int64 sum."""
         rows = torch.cat([sample.flatten(start_dim=1) for sample in self.grad_samples], dim=1)
-        persons = int(self.owners.max()) + 1 if len(self.owners) else 0
-        gradients = rows.new_zeros(persons, rows.shape[1]).index_add_(0, self.owners, rows)
+        gradients = torch.from_numpy(rowwise.sum_persons(rows.numpy(), self.counts))
         chunk = _to_grid(gradients, self.max_grad_norm).sum(dim=0)
         self._sum = chunk if self._sum is None else self._sum + chunk
 
@@ -160,9 +175,9 @@ def _step(
     """One noisy step; an empty sample is a step of noise alone, as the accountant assumes."""
     chunks = list(_chunks(persons, sample, sum(p.numel() for p in model.parameters())))
     for number, chunk in enumerate(chunks, start=1):
-        rows, owners = (torch.from_numpy(part) for part in persons.rows(chunk))
+        rows, counts = persons.rows(chunk)
         optimizer.signal_skip_step(do_skip=number < len(chunks))
-        optimizer.owners = owners
+        optimizer.counts = counts
         _per_sample_gradients(model, records[0][rows], records[1][rows])
         optimizer.step()
         optimizer.zero_grad()
@@ -182,8 +197,10 @@ def _per_sample_gradients(model: Any, features: torch.Tensor, outcome: torch.Ten
             parameter.grad_sample = parameter.new_zeros(0, *parameter.shape)
         return
     # Inputs that require gradients keep Opacus' backward hooks on their ordinary path.
-    logits = model(features.requires_grad_()).squeeze(1)
-    nn.functional.binary_cross_entropy_with_logits(logits, outcome, reduction="sum").backward()  # type: ignore[no-untyped-call]  # torch
+    logits = model(features.requires_grad_())
+    # The derivative of each row's cross-entropy by its logit, so that no loss is summed over rows.
+    scores = torch.from_numpy(rowwise.logistic(logits.detach().numpy()))
+    logits.backward(scores - outcome[:, None])
 
 
 def _to_grid(gradients: torch.Tensor, clipping_norm: float) -> torch.Tensor:
@@ -196,11 +213,11 @@ def _to_grid(gradients: torch.Tensor, clipping_norm: float) -> torch.Tensor:
     finite = gradients.isfinite().all(dim=1, keepdim=True)
     gradients = torch.where(finite, gradients, 0.0)
     room = _GRID - gradients.shape[1] ** 0.5 / 2 - 1
-    norms = gradients.norm(dim=1, keepdim=True)
-    factors = torch.minimum(
-        torch.full_like(norms, _GRID / clipping_norm), room / norms.clamp_min(1e-300)
+    norms = np.sqrt(rowwise.squared_norms(gradients.numpy()))
+    factors = np.minimum(_GRID / clipping_norm, room / np.maximum(norms, 1e-300))
+    return _within_sensitivity(
+        (gradients * torch.from_numpy(factors)[:, None]).round().to(torch.int64)
     )
-    return _within_sensitivity((gradients * factors).round().to(torch.int64))
 
 
 def _within_sensitivity(integers: torch.Tensor) -> torch.Tensor:

@@ -12,6 +12,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 from enum import StrEnum
+from itertools import pairwise
 
 from policies.odrl import terms, values
 from policies.odrl.model import AnyConstraint, Constraint, LogicalConstraint
@@ -93,7 +94,7 @@ def conjunction(outcomes: list[Satisfaction]) -> Satisfaction:
     return Satisfaction.UNKNOWN if Satisfaction.UNKNOWN in outcomes else Satisfaction.SATISFIED
 
 
-def _two_valued(verdict: bool) -> Satisfaction:  # noqa: FBT001 - it converts a bool, nothing else
+def _two_valued(verdict: bool) -> Satisfaction:
     return Satisfaction.SATISFIED if verdict else Satisfaction.UNSATISFIED
 
 
@@ -194,7 +195,7 @@ def _logical(constraint: LogicalConstraint, subject: Subject) -> Outcome:
     state, reason = conjunction(states), ""
     if constraint.operator is LogicalOperator.AND_SEQUENCE and state is Satisfaction.SATISFIED:
         times = [time for outcome in outcomes if (time := _came_to_be(outcome, subject.world))]
-        if any(late < early for early, late in zip(times, times[1:], strict=False)):
+        if any(late < early for early, late in pairwise(times)):
             state, reason = Satisfaction.UNSATISFIED, "not in the order that the policy asks for"
     return Outcome(constraint, state, reason=reason, operands=outcomes)
 

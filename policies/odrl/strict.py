@@ -30,9 +30,14 @@ class _Unreadable:
     """A number that is not finite, or longer than anyone needs."""
 
 
+def refusal(code: str, path: str, what: str, remedy: str = "") -> PolicyError:
+    """The error that names the place, what is wrong with it, and what to do."""
+    return PolicyError(code, f"{path} {what}", remedy)
+
+
 def refuse(code: str, path: str, what: str, remedy: str = "") -> NoReturn:
-    """Raise `PolicyError`: the place, what is wrong with it, and what to do."""
-    raise PolicyError(code, f"{path} {what}", remedy)
+    """Raise it."""
+    raise refusal(code, path, what, remedy)
 
 
 def step(path: str, key: str) -> str:

@@ -4,10 +4,10 @@ Source: W3C ODRL Vocabulary & Expression 2.2 (Recommendation of 2018-02-15). Wha
 is not understood, and is an error where it is read; nothing is guessed from a similar name.
 
 Our own left operands live under `COMMENSAL`, <https://w3id.org/commensal/odrl#>:
-`epsilon`, `delta` (privacy cost of the request, a person added or removed), `cohortSize` (people in
-the smallest fold), `minParticipants` (hospitals in one sum), `outputKind`, `task`, `column`,
-`dataset` (names), `algorithmDigest` (`sha256:<hex>`), `generationDepth` (0 is real), `freshRealShare`
-(0 to 1) and `licence`.
+`epsilon`, `delta` (privacy cost, a person added or removed), `cohortSize` (people in the
+smallest fold), `minParticipants` (hospitals in one sum), `outputKind`, `task`, `column`, `dataset`
+(names), `algorithmDigest` (`sha256:<hex>`), `generationDepth` (0 is real), `freshRealShare` (0 to
+1) and `licence`.
 """
 
 from dataclasses import dataclass

@@ -3,8 +3,9 @@
 from policies import purposes
 from policies.decision import Constraint
 from policies.request import Facts, UsageRequest
+from policies.statute.facts import ApplicantKind
 from policies.statute.finding import LAW, Finding, Kind, spell
-from policies.statute.moments import Admission, ApplicantKind, Issuance
+from policies.statute.moments import Admission, Issuance
 
 
 def purpose_is_allowed(request: UsageRequest, _facts: Facts) -> Constraint:

@@ -1,7 +1,8 @@
 """Art. 55: segregation of functions (with Art. 72)."""
 
+from policies.statute.facts import Duties, Duty
 from policies.statute.finding import LAW, Finding, Kind, spell
-from policies.statute.moments import Duties, Duty, Egress, Issuance
+from policies.statute.moments import Egress, Issuance
 
 
 def duties_are_segregated_at_issuance(issuance: Issuance) -> Finding:

@@ -15,8 +15,7 @@ def decision_is_published(supervision: Supervision) -> Finding:
         Kind.OBLIGE,
         PUBLISH_DECISION,
         supervision.register,
-        now=supervision.now,
-        holidays=supervision.holidays,
+        supervision.today,
         remedy="Publish the decision, a refusal with its reasons, in the public register",
     )
 

@@ -19,8 +19,7 @@ def holder_provides_in_time(supervision: Supervision) -> Finding:
         Kind.ALERT,
         PUT_AT_DISPOSAL_EXTENDED if extended else PUT_AT_DISPOSAL,
         clock,
-        now=supervision.now,
-        holidays=supervision.holidays,
+        supervision.today,
         remedy="Put the data at the disposal of the health data access body",
     )
 
@@ -33,7 +32,6 @@ def metadata_is_checked_yearly(supervision: Supervision) -> Finding:
         Kind.ALERT,
         CHECK_METADATA,
         supervision.metadata_check,
-        now=supervision.now,
-        holidays=supervision.holidays,
+        supervision.today,
         remedy="Check that the dataset's description in the catalogue is still true",
     )

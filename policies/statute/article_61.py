@@ -2,7 +2,7 @@
 
 from policies.statute.finding import LAW, Finding, Kind, all_of, spell, within
 from policies.statute.moments import Admission, Egress, Publication, Supervision
-from policies.statute.periods import Period, Unit, day, in_time, last_day
+from policies.statute.periods import Period, Unit, in_time
 
 PUBLISH_RESULTS = Period(18, Unit.MONTHS, LAW + "Art. 61(4)")
 _FINDING = LAW + "Art. 61(5) and 58(3)"
@@ -62,8 +62,7 @@ def results_are_published(supervision: Supervision) -> Finding:
         Kind.OBLIGE,
         PUBLISH_RESULTS,
         supervision.results,
-        now=supervision.now,
-        holidays=supervision.holidays,
+        supervision.today,
         remedy="Publish the results, or ask the health data access body for more time",
         extended_until=supervision.results_extended_until,
     )
@@ -71,10 +70,7 @@ def results_are_published(supervision: Supervision) -> Finding:
 
 def publication_is_anonymous(publication: Publication) -> Finding:
     """Art. 61(4), rule R24: only what came out through the review of Art. 73(2) is published."""
-    reviewed = publication.released_through_review
-    satisfied = True if publication.is_result is False else reviewed
-    if publication.is_result is None and reviewed is not True:
-        satisfied = None
+    satisfied = True if publication.is_result is False else publication.released_through_review
     return Finding(
         "R24",
         "ehds.art61.anonymous",
@@ -124,21 +120,20 @@ def significant_findings_are_notified(supervision: Supervision) -> Finding:
 
     The law gives no period; `SignificantFinding.period_days` is the policy's.
     """
-    states = []
-    due = []
-    for finding in supervision.findings or ():
-        period = Period(finding.period_days, Unit.WORKING_DAYS, _FINDING)
-        for clock in (finding.clock, finding.forwarded_to_holder):
-            if clock.since is not None:
-                due.append(last_day(period, day(clock.since), supervision.holidays))
-            states.append(
-                in_time(
-                    "R25", "", Kind.OBLIGE, period, clock,
-                    now=supervision.now, holidays=supervision.holidays, remedy="",
-                ).satisfied
-            )  # fmt: skip
-        states.append(finding.has_pseudonym_only)
-    satisfied = None if supervision.findings is None else all_of(*states)
+    clocks = [
+        in_time(
+            "R25", "ehds.art61.finding", Kind.OBLIGE,
+            Period(finding.period_days, Unit.WORKING_DAYS, _FINDING), clock,
+            supervision.today, remedy="",
+        )
+        for finding in supervision.findings or ()
+        for clock in (finding.clock, finding.forwarded_to_holder)
+    ]  # fmt: skip
+    due = [clock.due for clock in clocks if clock.satisfied is None and clock.due is not None]
+    satisfied = None
+    if supervision.findings is not None:
+        pseudonymous = all(finding.has_pseudonym_only for finding in supervision.findings)
+        satisfied = all_of(pseudonymous, *(clock.satisfied for clock in clocks))
     return Finding(
         "R25",
         "ehds.art61.finding",

@@ -63,6 +63,14 @@ class Clock:
                 day(moment)
 
 
+@dataclass(frozen=True)
+class Today:
+    """The time at which clocks are read, and the Member State's public holidays."""
+
+    now: datetime
+    holidays: AbstractSet[date]
+
+
 def day(moment: datetime) -> date:
     """The day of UTC. Raises `PolicyError` (TIME_NAIVE): a time without a zone is not a moment."""
     if moment.tzinfo is None:
@@ -109,9 +117,8 @@ def in_time(
     kind: Kind,
     period: Period,
     clock: Clock | None,
+    today: Today,
     *,
-    now: datetime,
-    holidays: AbstractSet[date],
     remedy: str,
     extended_until: date | None = None,
 ) -> Finding:
@@ -123,9 +130,9 @@ def in_time(
     if clock is not None and clock.since is None:
         satisfied, actual = True, "not begun"
     elif clock is not None and clock.since is not None:
-        due = last_day(period, day(clock.since), holidays)
+        due = last_day(period, day(clock.since), today.holidays)
         due = max(due, extended_until or due)
-        satisfied, actual = _state(due, clock.done, now)
+        satisfied, actual = _state(due, clock.done, today.now)
     return Finding(
         rule, code, period.article, kind, f"within {period}", actual, satisfied, remedy, due
     )

@@ -88,7 +88,7 @@ tasks = ["training.logistic", "evaluation.logistic"]
 outputs = ["model"]
 epsilon = 3.0
 delta = 0.00001
-minimum_participants = 2
+minimum_participants = {hospitals}
 not_before = {yesterday}
 not_after = {later}
 """
@@ -128,11 +128,20 @@ class DataSpace:
         self.sandbox.start_nodes(names)
 
     def permit(
-        self, permit: str, purpose: str = "scientific-research", dataset: str = "patients"
+        self,
+        permit: str,
+        purpose: str = "scientific-research",
+        *,
+        dataset: str = "patients",
+        hospitals: int = 2,
     ) -> None:
         """Issue a permit from a file; `dataset` is the first hospital's."""
-        text = PERMIT.format(id=permit, purpose=purpose, datasets=datasets(dataset), **dates())
-        self.sandbox.run_command("coordinator", "permit", self.coordinator, self._file(permit, text))
+        text = PERMIT.format(
+            id=permit, purpose=purpose, datasets=datasets(dataset), hospitals=hospitals, **dates()
+        )
+        self.sandbox.run_command(
+            "coordinator", "permit", self.coordinator, self._file(permit, text)
+        )
 
     def submit(
         self,

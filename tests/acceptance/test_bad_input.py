@@ -172,7 +172,9 @@ def test_an_invitation_is_good_for_one_node_once_and_for_a_day(pair, fresh):
 def test_a_used_invitation_is_refused(pair, tmp_path):
     line = pair.sandbox.office.invite("hospital-new").as_line()
     results = [
-        pair.sandbox.attempt("node", "enrol", str(tmp_path / place), "--invitation", "-", given=line)
+        pair.sandbox.attempt(
+            "node", "enrol", str(tmp_path / place), "--invitation", "-", given=line
+        )
         for place in ("first", "second")
     ]
     assert results[0].code == 0, results
@@ -188,9 +190,7 @@ def test_an_expired_enrolment_is_named_with_its_date(pair, copy):
     path = copy / "identity" / "membership.json"
     membership = documents.verify(path.read_text(), Membership, office.key.verify_key)
     past = utc_now() - timedelta(days=1)
-    old = membership.model_copy(
-        update={"not_before": past - timedelta(days=30), "not_after": past}
-    )
+    old = membership.model_copy(update={"not_before": past - timedelta(days=30), "not_after": past})
     path.write_text(documents.sign(office.key, old))
     line = one_line(pair.sandbox.attempt("node", "run", str(copy)), "ENROLMENT_EXPIRED")
     assert f"{past:%Y-%m-%d}" in line
@@ -240,7 +240,9 @@ def test_a_coordinator_that_runs_for_a_month_shows_new_connections_a_new_certifi
     directory = shutil.copytree(pair.coordinator, tmp_path / "coordinator")
     (directory / "identity" / "server.pem").unlink()
     certificates.renew_server_certificate(
-        directory / "identity", "127.0.0.1", utc_now() - timedelta(days=certificates.SERVER_DAYS - 2)
+        directory / "identity",
+        "127.0.0.1",
+        utc_now() - timedelta(days=certificates.SERVER_DAYS - 2),
     )
     with contextlib.closing(Office.open(directory)) as office:
         service = Service(office, print)
@@ -292,9 +294,7 @@ def point_to(node: Path, port: int) -> None:
 
 
 @contextlib.contextmanager
-def answering(
-    pair: DataSpace, tmp_path: Path, change: Callable[[Path], None]
-) -> Iterator[int]:
+def answering(pair: DataSpace, tmp_path: Path, change: Callable[[Path], None]) -> Iterator[int]:
     """A server in the coordinator's place, with its identity after `change`; yields its port."""
     identity = shutil.copytree(Path(pair.coordinator) / "identity", tmp_path / "identity")
     (identity / "server.pem").unlink()

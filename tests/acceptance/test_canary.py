@@ -94,7 +94,7 @@ def marked_space(tmp_path_factory: pytest.TempPathFactory) -> Iterator[After]:
         assert finished.code == 0, finished
         refused = space.submit("job-ads", "permit-ads", "0.1")
         assert refused.code == 1, refused
-        space.permit("permit-unreadable", dataset="unreadable")
+        space.permit("permit-unreadable", dataset="unreadable", hospitals=3)
         failing = space.submit("job-failing", "permit-unreadable", "0.3", dataset="unreadable")
         assert f"{VICTIM} refuses: VALUE_UNREADABLE" in failing.output, failing
         checked = sandbox.attempt("node", "check", str(sandbox.directory(VICTIM)))

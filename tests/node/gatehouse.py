@@ -127,13 +127,25 @@ def spec(granted: Permit, *, epsilon: str = "1", rounds: int = 2, **changed: Any
 class StandIn:
     """A worker that returns what the test says; it counts its calls."""
 
-    people: int = 100
+    everybody: int = 200
+    content: str = "as admitted"
+    changed: bool = False
     calls: int = 0
     closed: bool = False
+    aborted: bool = False
     result: Callable[[str], dict[str, Any]] | None = None
 
-    def persons(self) -> int:
-        return self.people
+    def people(self) -> int:
+        return self.everybody
+
+    def version(self) -> str:
+        return self.content
+
+    def stale(self) -> bool:
+        return self.changed
+
+    def abort(self) -> None:
+        self.aborted = True
 
     def call(
         self, task: str, arguments: dict[str, Any], arrays: Any, seconds: float
@@ -162,6 +174,7 @@ class Gatehouse:
     worker: StandIn = field(default_factory=StandIn)
     opened: int = 0
     rate: int = 1000
+    seconds: float = 0.0
 
     def __post_init__(self) -> None:
         self.start()
@@ -176,6 +189,7 @@ class Gatehouse:
             open_worker=self._open,
             clock=lambda: self.now,
             messages_per_minute=self.rate,
+            monotonic=lambda: self.seconds,
         )
 
     def restart(self) -> None:
@@ -190,6 +204,7 @@ class Gatehouse:
     def _open(self, dataset: Dataset, job: JobSpec) -> StandIn:
         del dataset, job
         self.opened += 1
+        self.worker.closed = self.worker.changed = False
         return self.worker
 
     def send(

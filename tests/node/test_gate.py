@@ -14,10 +14,16 @@ from connector.audit import entries
 from connector.audit.order import Order
 from connector.audit.verify import verify
 from connector.errors import LocalError
+from connector.identity import documents
 from connector.identity.keys import SigningKey
+from connector.jobs import parse_spec
 from connector.schema import Column
-from policies import purposes
+from node.ledger import Ledger
+from policies import engine, purposes
 from policies.decision import Verdict
+from policies.permit import Permit
+from policies.privacy import NOTHING
+from policies.request import Facts
 
 STRANGER = SigningKey("hdab", b"x" * 32)
 
@@ -51,7 +57,7 @@ def test_a_permitted_job_runs_and_each_step_is_reserved_before_it_is_released(
     assert house.send("end", {"job": job.digest, "reason": "finished"})["status"] == "ok"
     kinds = [entry.kind for entry in house.entries()]
     assert kinds == [
-        "policy-activated", "decided", "reserved", "released", "reserved", "released",
+        "policy-activated", "counted", "decided", "reserved", "released", "reserved", "released",
         "reserved", "released", "job-ended",
     ]  # fmt: skip
     assert house.worker.closed
@@ -240,7 +246,8 @@ def test_an_exceptions_text_never_leaves_and_is_not_logged(house: Gatehouse) -> 
 
 
 def test_a_cohort_that_is_too_small_is_refused(house: Gatehouse) -> None:
-    house.worker.people = 9
+    house.own_policy = policy(minimum_cohort=80)  # of about 200 people, 50 are held out
+    house.restart()
     answer = house.begin(spec(permit()), permit())
     assert answer["rules"] == ["policy.cohort"]
     assert house.worker.closed
@@ -248,12 +255,23 @@ def test_a_cohort_that_is_too_small_is_refused(house: Gatehouse) -> None:
 
 def test_a_permit_that_ends_stops_the_job_in_its_next_round(house: Gatehouse) -> None:
     granted = permit(not_after=NOW + timedelta(hours=1))
-    job = spec(granted)
+    job = spec(granted, not_after=NOW + timedelta(hours=1))
     house.begin(job, granted)
     assert house.step(job, 1, "training.logistic")["status"] == "ok"
     house.now = NOW + timedelta(hours=1)
+    assert house.step(job, 2, "training.logistic")["code"] == "JOB_OVER"
+    assert house.worker.calls == 1
+
+
+def test_a_policy_that_ends_stops_the_job_in_its_next_round(house: Gatehouse) -> None:
+    house.own_policy = policy(not_after=NOW + timedelta(minutes=30))
+    house.restart()
+    job = spec(permit())
+    house.begin(job, permit())
+    assert house.step(job, 1, "training.logistic")["status"] == "ok"
+    house.now = NOW + timedelta(minutes=30)
     answer = house.step(job, 2, "training.logistic")
-    assert (answer["code"], answer["rules"]) == ("NOT_ALLOWED", ["ehds.art68.period"])
+    assert (answer["code"], answer["rules"]) == ("NOT_ALLOWED", ["policy.period"])
     assert house.worker.calls == 1
 
 
@@ -352,7 +370,7 @@ def test_no_changed_byte_of_a_message_is_acted_upon(house: Gatehouse) -> None:
 
 def replace_rate() -> Any:
     class Unlimited:
-        def admits(self, _now: Any) -> bool:
+        def admits(self) -> bool:
             return True
 
     return Unlimited()
@@ -364,7 +382,9 @@ def test_a_flood_is_met_with_silence_and_does_not_fill_the_log(tmp_path: Path) -
     answers = [house.gate.handle(sealed) for _ in range(20)]
     assert [answer is not None for answer in answers] == [True] * 5 + [False] * 15
     assert len(house.entries(entries.Refused)) == 5
-    house.now += timedelta(minutes=1)
+    house.now -= timedelta(days=30)
+    assert house.gate.handle(sealed) is None, "the wall clock does not count"
+    house.seconds = 60
     assert house.gate.handle(sealed) is not None
     house.close()
 
@@ -395,10 +415,11 @@ def test_a_bug_refuses_and_tells_nothing(house: Gatehouse) -> None:
 
     house.worker.result = stumble
     answer = house.step(job, 1, "training.logistic")
-    assert (answer["status"], answer["code"]) == ("refused", "NODE_ERROR")
+    assert (answer["status"], answer["code"]) == ("failed", "NODE_ERROR")
     assert "4711" not in str(answer)
     assert all(b"4711" not in entry.encode() for entry in house.entries())
-    assert house.entries(entries.Incident)
+    assert last(house).kind == "failed"
+    assert house.worker.closed
     assert house.gate.ledger.jobs[job.digest].spent.rdp[0] > 0, "what was reserved stays spent"
 
 
@@ -432,15 +453,123 @@ def test_a_log_that_broke_stops_the_node(house: Gatehouse, monkeypatch: pytest.M
     assert house.worker.calls == 0
 
 
-def test_only_so_many_jobs_run_at_once(house: Gatehouse) -> None:
+def test_workers_are_a_cache_and_a_fifth_job_is_no_obstacle(house: Gatehouse) -> None:
     granted = permit()
-    for number in range(4):
-        quiet = spec(granted, epsilon="0.1", id=f"job-{number}")
-        assert house.begin(quiet, granted)["status"] == "ok"
-    one_more = spec(granted, epsilon="0.1", id="job-4")
-    assert house.begin(one_more, granted)["code"] == "NODE_BUSY"
-    house.send("end", {"job": quiet.digest, "reason": "finished"})
-    assert house.begin(one_more, granted)["status"] == "ok"
+    jobs = [spec(granted, epsilon="0.1", id=f"job-{number}") for number in range(5)]
+    for job in jobs:
+        assert house.begin(job, granted)["status"] == "ok"
+    assert len(house.gate._workers) == 4
+    assert house.opened == 5
+    assert house.step(jobs[0], 1, "training.logistic")["status"] == "ok"
+    assert house.opened == 6
+    assert house.step(jobs[0], 2, "training.logistic")["status"] == "ok"
+    assert house.opened == 6
+
+
+def test_the_answers_about_cohorts_rest_on_one_noisy_count_that_is_paid_for(
+    house: Gatehouse,
+) -> None:
+    granted = permit()
+    for number in range(5):
+        house.begin(spec(granted, epsilon="0.1", id=f"job-{number}"), granted)
+        house.worker.everybody = 0  # whatever the records are by now
+    (counted,) = house.entries(entries.Counted)
+    assert 80 < counted.people < 320  # six deviations of 20
+    assert house.gate.ledger.counting[DATASET.id].rdp[0] > 0
+    empty = house.gate.ledger.spent_under("permit-1", DATASET.id, NOW)
+    whole = house.gate.ledger.spent(DATASET.id, NOW)
+    assert whole.rdp[0] > empty.rdp[0], "the count is the dataset's cost, not the permit's"
+
+
+def test_a_new_policy_counts_anew_and_pays_again(house: Gatehouse) -> None:
+    house.begin(spec(permit()), permit())
+    once = house.gate.ledger.counting[DATASET.id]
+    house.own_policy = policy(version=2)
+    house.restart()
+    house.begin(spec(permit(), epsilon="0.1", id="job-2"), permit())
+    assert house.gate.ledger.counting[DATASET.id] == once + once
+
+
+def test_records_that_changed_end_the_job_here(house: Gatehouse) -> None:
+    job = spec(permit())
+    house.begin(job, permit())
+    assert house.step(job, 1, "training.logistic")["status"] == "ok"
+    house.worker.changed = True
+    assert house.step(job, 2, "training.logistic")["status"] == "ok", "touched, but the same"
+    house.worker.changed, house.worker.content = True, "somebody opted out"
+    assert house.step(job, 2, "evaluation.logistic")["code"] == "DATASET_CHANGED"
+    assert house.worker.calls == 2
+    house.restart()
+    assert house.step(job, 2, "evaluation.logistic")["code"] == "DATASET_CHANGED"
+
+
+def test_the_log_commits_to_the_records_without_their_digest(house: Gatehouse) -> None:
+    house.begin(spec(permit()), permit())
+    (decision,) = house.entries(entries.Decided)
+    assert decision.dataset_version.startswith("hmac-sha256:")
+    assert decision.dataset_version == house.key.commitment("as admitted")
+    assert decision.dataset_version != house.coordinator.commitment("as admitted")
+
+
+def test_what_is_wrong_with_the_records_is_not_told(house: Gatehouse) -> None:
+    def unreadable(*_: Any) -> Any:
+        raise LocalError("VALUE_UNREADABLE", "row 4711 of patients.csv")
+
+    house.gate._open_worker = unreadable
+    answer = house.begin(spec(permit()), permit())
+    assert (answer["code"], answer["rules"]) == ("DATASET_UNAVAILABLE", [])
+
+
+@pytest.mark.parametrize("text", ["[" * 100, "]" * 100, '"[' * 100])
+def test_no_text_of_a_job_can_end_the_log(house: Gatehouse, text: str) -> None:
+    granted = permit(data_user=text, project=text)
+    assert house.begin(spec(granted), granted)["status"] == "ok"
+    assert "ehds.art68.use" in house.begin(spec(granted, purpose=text), granted)["rules"]
+    house.restart()
+    assert len(house.entries(entries.Decided)) == 2
+
+
+def test_an_entry_that_nobody_could_read_is_never_written(house: Gatehouse) -> None:
+    granted = permit(datasets=(*(f"h{n}/{'x' * 100}" for n in range(100)), "north/patients"))
+    job = spec(granted, datasets=granted.datasets)
+    before = len(house.entries())
+    answer = house.begin(job, granted)
+    assert answer["status"] in ("ok", "refused")
+    house.restart()
+    assert len(house.entries()) > before
+    house.gate.sweep()
+
+
+def test_a_decision_that_cannot_be_logged_leaves_no_worker(
+    house: Gatehouse, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(_contents: Any) -> range:
+        raise LocalError("LOG_FULL", "no space")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(house.log, "append", full)
+        assert house.begin(spec(permit()), permit())["code"] == "LOG_FULL"
+    assert house.worker.closed
+    house.gate.sweep()
+
+
+def test_a_permit_that_is_amended_has_its_own_budget_but_not_the_datasets(
+    house: Gatehouse,
+) -> None:
+    first = permit(state="granted")
+    again = permit(state="renewed")
+    house.begin(spec(first, id="job-1"), first)
+    house.begin(spec(again, epsilon="0.9", id="job-2"), again)
+    spent = house.gate.ledger.spent_under("permit-1", DATASET.id, NOW)
+    assert spent == house.gate.ledger.jobs[spec(first, id="job-1").digest].planned + (
+        house.gate.ledger.jobs[spec(again, epsilon="0.9", id="job-2").digest].planned
+    )
+
+
+def test_stopping_ends_what_is_being_computed(house: Gatehouse) -> None:
+    house.begin(spec(permit()), permit())
+    house.gate.abort()
+    assert house.worker.aborted
 
 
 def test_a_message_to_a_gate_that_lost_its_dataset_is_refused(house: Gatehouse) -> None:
@@ -451,24 +580,20 @@ def test_a_message_to_a_gate_that_lost_its_dataset_is_refused(house: Gatehouse) 
 
 
 def test_the_decision_can_be_replayed_from_the_log_alone(house: Gatehouse) -> None:
-    from connector.identity import documents  # noqa: PLC0415 - as above
-    from connector.jobs import parse_spec  # noqa: PLC0415 - as above
-    from policies import engine  # noqa: PLC0415 - what an auditor has, and nothing else
-    from policies.permit import Permit  # noqa: PLC0415 - as above
-    from policies.privacy import NOTHING  # noqa: PLC0415 - as above
-    from policies.request import Facts  # noqa: PLC0415 - as above
-
     house.begin(spec(permit()), permit())
-    activated, decided = house.entries()
+    activated, counted, decided = house.entries()
+    job = parse_spec(decided.specification.encode())
+    ledger = Ledger()
+    ledger.apply(counted)
     again = engine.compile(activated.policy)(
         decided.request,
         Facts(
             now=decided.decision.decided_at,
             permit=documents.verify(decided.permit_document, Permit, house.coordinator.verify_key),
-            planned=parse_spec(decided.specification.encode()).cost(),
-            spent_dataset=NOTHING,
+            planned=job.cost(),
+            spent_dataset=ledger.spent(DATASET.id, NOW),
             spent_permit=NOTHING,
-            persons=activated.policy.minimum_cohort,
+            persons=int(counted.people * min(job.holdout, 1 - job.holdout)),
         ),
     )
     assert again == decided.decision

@@ -1,82 +1,19 @@
 """The budget as a fold: nothing is forgotten, nothing is counted twice, nothing comes back."""
 
 from collections.abc import Iterable
-from datetime import UTC, datetime, timedelta
-from decimal import Decimal
+from datetime import timedelta
 from typing import Any
 
 import pytest
+from bookkeeping import LATER, MECHANISMS, NOW, Plan, decided, ended, reserved
 from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import Bundle, RuleBasedStateMachine, invariant, rule
 
 from connector.audit import entries
 from node.ledger import Ledger, fold, planned_cost
-from policies.decision import Constraint, Decision, Verdict
-from policies.privacy import NOTHING, Cost, SampledGaussian
-from policies.request import UsageRequest
-
-NOW = datetime(2026, 11, 22, 12, tzinfo=UTC)
-LATER = NOW + timedelta(days=10)
-MECHANISMS = [
-    SampledGaussian(Decimal(noise), Decimal(rate), steps)
-    for noise, rate, steps in (("4", "0.5", 2), ("8", "0.5", 2), ("10", "1", 1), ("3", "0.25", 5))
-]
-Plan = dict[str, tuple[SampledGaussian, int]]  # fold -> (mechanism, times)
-
-
-def decided(
-    job: str, plan: Plan, verdict: Verdict = Verdict.ALLOW, **changed: Any
-) -> entries.Decided:
-    request = UsageRequest(
-        job_digest=job,
-        permit_digest=changed.get("permit", "permit-1"),
-        data_user=changed.get("user", "a university"),
-        purpose="urn:research",
-        dataset=changed.get("dataset", "north/patients"),
-        columns=("age",),
-        tasks=("training.logistic",),
-        output="model",
-        participants=2,
-    )
-    satisfied = {Verdict.ALLOW: True, Verdict.DENY: False, Verdict.UNDETERMINED: None}[verdict]
-    return entries.Decided(
-        time=changed.get("time", NOW),
-        request=request,
-        decision=Decision(
-            verdict=verdict,
-            decided_at=NOW,
-            policy_digest="sha256:00",
-            request_digest=request.digest,
-            permit_digest=request.permit_digest,
-            constraints=(
-                Constraint(rule="r", basis="b", bound="b", actual="a", satisfied=satisfied),
-            ),
-        ),
-        permit_document="{}",
-        specification="{}",
-        planned=tuple(
-            entries.Planned(fold=name, mechanism=mechanism.to_json(), times=times)  # type: ignore[arg-type] # names of folds
-            for name, (mechanism, times) in plan.items()
-        ),
-        job_not_after=changed.get("until", NOW + timedelta(days=1)),
-    )
-
-
-def reserved(job: str, fold: str, mechanism: SampledGaussian, number: int = 1) -> entries.Reserved:
-    return entries.Reserved(
-        time=NOW,
-        job=job,
-        dataset="north/patients",
-        round=number,
-        task="training.logistic" if fold == "train" else "evaluation.logistic",
-        fold=fold,  # type: ignore[arg-type] # the name of a fold
-        mechanism=mechanism.to_json(),
-    )
-
-
-def ended(job: str) -> entries.JobEnded:
-    return entries.JobEnded(time=NOW, job=job, reason="finished")
+from policies.decision import Verdict
+from policies.privacy import NOTHING, Cost
 
 
 def total(costs: Iterable[Cost]) -> Cost:

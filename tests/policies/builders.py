@@ -45,7 +45,7 @@ def permit(**changed: Any) -> Permit:
             "data_user": "a university",
             "project": "survival",
             "purpose": RESEARCH,
-            "datasets": ("north/flchain",),
+            "datasets": ("north/flchain", "south/flchain", "east/flchain", "west/flchain"),
             "columns": ("age", "died"),
             "tasks": ("training.logistic",),
             "outputs": ("model",),
@@ -67,10 +67,11 @@ def request(granted: Permit, **changed: Any) -> UsageRequest:
             "data_user": "a university",
             "purpose": RESEARCH,
             "dataset": "north/flchain",
+            "datasets": ("north/flchain", "south/flchain", "east/flchain", "west/flchain"),
             "columns": ("age", "died"),
             "tasks": ("training.logistic",),
             "output": "model",
-            "participants": 4,
+            "not_after": NOW + timedelta(hours=1),
         }
         | changed
     )

@@ -50,6 +50,8 @@ def test_what_has_more_than_one_spelling_is_refused(value: Any) -> None:
         b"\xff",
         b"",
         b"[" * 100_000,
+        b'{"a":"' + b"]" * 5000 + b'","b":' + b"[" * 5000 + b"]" * 5000 + b"}",
+        b'{"a":"\\"]]]]]","b":' + b"[" * 40 + b"]" * 40 + b"}",
         b'"' + b"a" * canonical.MAX_BYTES + b'"',
     ],
 )
@@ -57,6 +59,28 @@ def test_any_other_spelling_is_refused(content: bytes) -> None:
     with pytest.raises(PolicyError) as refused:
         canonical.decode(content)
     assert refused.value.code == "CANONICAL_BYTES"
+
+
+def test_brackets_in_a_text_are_not_depth() -> None:
+    for text in ("[" * 5000, "]" * 5000, '"[' * 500, "\\" * 99 + '"{'):
+        assert canonical.decode(canonical.encode({"a": [text]})) == {"a": [text]}
+
+
+def test_what_can_be_spelled_at_the_greatest_depth_can_be_read() -> None:
+    value: list[Any] = []
+    for _ in range(canonical.MAX_DEPTH):
+        value = [value]
+    assert canonical.decode(canonical.encode(value)) == value
+    with pytest.raises(PolicyError):
+        canonical.encode([value])
+    with pytest.raises(PolicyError):
+        canonical.decode(b"[" + canonical.encode(value) + b"]")
+
+
+@pytest.mark.parametrize("text", ["a\x1b[2J", "a\x00", "a\nb", "a\x9b31m", "a\u2028b"])
+def test_a_permits_text_cannot_steer_a_terminal(text: str) -> None:
+    with pytest.raises(ValueError, match="pattern"):
+        permit(data_user=text)
 
 
 def test_a_document_survives_its_own_spelling() -> None:

@@ -61,6 +61,7 @@ def test_a_purpose_that_nobody_knows_is_denied() -> None:
         ({"state": "revoked"}, "ehds.art68.permit"),
         ({"state": "expired"}, "ehds.art68.permit"),
         ({"not_after": NOW}, "ehds.art68.period"),
+        ({"not_after": NOW + timedelta(minutes=59)}, "ehds.art68.period"),
         ({"not_before": NOW + timedelta(seconds=1)}, "ehds.art68.period"),
         ({"data_user": "somebody else"}, "ehds.art68.use"),
         ({"datasets": ("north/other",)}, "ehds.art68.scope"),
@@ -83,8 +84,22 @@ def test_three_states_of_a_permit_entitle(state: str) -> None:
 
 
 def test_a_permit_is_in_force_from_its_first_moment_to_before_its_last() -> None:
-    granted = permit(not_before=NOW, not_after=NOW + timedelta(milliseconds=1))
-    assert not failed(engine.compile(policy()), request(granted), facts(granted))
+    end = NOW + timedelta(milliseconds=1)
+    granted = permit(not_before=NOW, not_after=end)
+    assert not failed(engine.compile(policy()), request(granted, not_after=end), facts(granted))
+
+
+def test_a_permit_must_list_every_hospital_that_is_counted() -> None:
+    granted = permit()
+    asked = request(granted, datasets=("north/flchain", "made/up", "as/well", "and/too"))
+    assert failed(engine.compile(policy()), asked, facts(granted)) == {"ehds.art68.scope"}
+
+
+def test_two_datasets_of_one_hospital_are_one_hospital() -> None:
+    datasets = ("north/flchain", "north/heart", "north/lung", "north/liver")
+    granted = permit(datasets=datasets)
+    rules = failed(engine.compile(policy()), request(granted, datasets=datasets), facts(granted))
+    assert rules == {"ehds.art68.participants", "policy.participants"}
 
 
 def test_without_a_verified_permit_everything_that_rests_on_it_fails() -> None:
@@ -123,6 +138,14 @@ def test_another_permit_than_the_job_names_does_not_entitle() -> None:
 def test_what_the_hospital_does_not_allow_is_named(changed: dict[str, Any], rule: str) -> None:
     granted = permit()
     assert failed(engine.compile(policy(**changed)), request(granted), facts(granted)) == {rule}
+
+
+def test_a_job_may_not_hold_its_cost_for_longer_than_the_policy_says() -> None:
+    granted = permit()
+    evaluate = engine.compile(policy(hours_per_job=1))
+    assert not failed(evaluate, request(granted), facts(granted))
+    longer = request(granted, not_after=NOW + timedelta(hours=1, milliseconds=1))
+    assert failed(evaluate, longer, facts(granted)) == {"policy.hours-per-job"}
 
 
 def test_all_that_is_wrong_is_said_not_only_the_first() -> None:

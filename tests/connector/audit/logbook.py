@@ -5,13 +5,46 @@ from decimal import Decimal
 from typing import Any
 
 from connector.audit import entries
+from connector.features import FeatureMap
+from connector.jobs import JobSpec, Strategy, TaskCall
 from policies.decision import Constraint, Decision, Verdict
 from policies.policy import Policy
 from policies.privacy import SampledGaussian
 from policies.request import UsageRequest
 
 NOW = datetime(2026, 11, 22, 12, tzinfo=UTC)
-JOB = "sha256:" + "0" * 64
+_TRAINING = {
+    "clipping_norm": "1",
+    "noise_multiplier": "1.5",
+    "sampling_rate": "0.5",
+    "local_steps": 2,
+    "expected_batch": 10,
+    "learning_rate": "1",
+    "momentum": "0",
+}
+SPEC = JobSpec(
+    id="job-1",
+    permit_digest="sha256:01",
+    data_user="a university",
+    purpose="urn:research",
+    datasets=("north/patients", "south/patients"),
+    features=FeatureMap.model_validate(
+        {
+            "columns": [{"name": "age", "kind": "numeric", "minimum": "0", "maximum": "120"}],
+            "outcome": {"name": "died", "kind": "binary"},
+        }
+    ),
+    holdout=Decimal("0.25"),
+    rounds=3,
+    training=TaskCall(task="training.logistic", arguments=_TRAINING),
+    evaluation=TaskCall(
+        task="evaluation.logistic", arguments={"noise_multiplier": "10", "bins": 10}
+    ),
+    evaluation_rounds=(3,),
+    strategy=Strategy(name="fedavg"),
+    not_after=NOW + timedelta(days=1),
+)
+JOB = SPEC.digest
 STEP: dict[str, Any] = {
     "job": JOB,
     "dataset": "north/patients",
@@ -28,7 +61,8 @@ REQUEST = UsageRequest(
     columns=("age",),
     tasks=("training.logistic",),
     output="model",
-    participants=2,
+    datasets=("north/patients", "south/patients"),
+    not_after=NOW + timedelta(days=1),
 )
 POLICY = Policy.model_validate(
     {
@@ -73,8 +107,10 @@ def decided(seconds: int = 0, **changed: Any) -> entries.Decided:
         "time": after(seconds),
         "request": REQUEST,
         "decision": decision(True, verdict=Verdict.ALLOW),
+        "permit_id": "permit-1",
         "permit_document": "{}",
-        "specification": "{}",
+        "dataset_version": "",
+        "specification": SPEC.encode().decode(),
         "planned": (entries.Planned(fold="train", mechanism=MECHANISM, times=2),),
         "job_not_after": after(1000),
     }
@@ -109,6 +145,9 @@ def one_of_each() -> list[entries.Entry]:
             not_after=after(9),
         ),
         entries.PolicyActivated(**time, policy=POLICY),
+        entries.Counted(
+            **time, dataset="north/patients", policy_digest="p", people=90, mechanism=MECHANISM
+        ),
         entries.PermitIssued(**time, permit_digest="p", document="{}"),
         decided(),
         reserved(),

@@ -1,16 +1,24 @@
 """What must hold between entries: decision, reservation, release; and time never goes back."""
 
 from collections.abc import Iterable
+from decimal import Decimal
+from typing import Any
 
 import pytest
-from logbook import REQUEST, after, decided, decision, one_of_each, released, reserved
+from logbook import JOB, REQUEST, SPEC, after, decided, decision, one_of_each, released, reserved
 
 from connector.audit import entries
 from connector.audit.order import Order
 from policies.decision import Verdict
 from policies.errors import PolicyError
+from policies.privacy import SampledGaussian
 
 OTHER = "sha256:" + "f" * 64
+EVALUATION: dict[str, Any] = {
+    "task": "evaluation.logistic",
+    "fold": "holdout",
+    "mechanism": SampledGaussian(Decimal(10)).to_json(),
+}
 
 
 def check(log: Iterable[entries.Entry]) -> None:
@@ -36,8 +44,9 @@ def test_a_log_in_order_passes() -> None:
             released(2),
             reserved(3, round=2),
             released(3, round=2),
-            reserved(4, task="evaluation.logistic", fold="holdout"),
-            released(5, task="evaluation.logistic"),
+            reserved(4, round=3, **EVALUATION),
+            released(5, round=3, task="evaluation.logistic"),
+            entries.JobEnded(time=after(6), job=JOB, reason="finished"),
         ]
     )
 
@@ -86,6 +95,37 @@ def test_a_decision_about_another_request_is_found() -> None:
         decision=decision(True, verdict=Verdict.ALLOW, request_digest="sha256:00"), request=REQUEST
     )
     assert "another request" in broken([forged])
+
+
+@pytest.mark.parametrize(
+    "changed",
+    [
+        {"mechanism": SampledGaussian(Decimal(10_000), Decimal("0.5"), 2).to_json()},
+        {"mechanism": SampledGaussian(Decimal("1.5"), Decimal("0.5"), 1).to_json()},
+        {"fold": "holdout"},
+        {"dataset": "north/other"},
+        {"round": 4},
+        {"task": "training.mlp"},
+        {"task": "evaluation.logistic"},
+    ],
+)
+def test_a_reservation_is_what_the_specification_says(changed: dict[str, Any]) -> None:
+    assert "something else" in broken([decided(), reserved(**changed)])
+
+
+def test_a_step_is_reserved_once() -> None:
+    assert "second time" in broken([decided(), reserved(), reserved(1)])
+
+
+def test_a_job_that_is_over_reserves_nothing() -> None:
+    ended = entries.JobEnded(time=after(1), job=JOB, reason="finished")
+    assert "is over" in broken([decided(), ended, reserved(2)])
+
+
+def test_a_decision_about_another_job_than_it_shows_is_found() -> None:
+    other = SPEC.model_copy(update={"rounds": 2, "evaluation_rounds": ()})
+    forged = decided(specification=other.encode().decode())
+    assert "another job" in broken([forged])
 
 
 @pytest.mark.parametrize("changed", [{"round": 2}, {"task": "evaluation.logistic"}, {"job": OTHER}])

@@ -12,13 +12,15 @@ from cryptography.hazmat.primitives.asymmetric import ed25519
 
 from connector.errors import LocalError
 from connector.identity import certificates
+from connector.identity.keys import write_secret
 from connector.identity.certificates import (
     AUTHORITY_DAYS,
     SERVER_DAYS,
     create_authority,
-    create_private_key,
+    generate_private_key,
     fingerprint,
     load_private_key,
+    private_pem,
     renew_server_certificate,
 )
 
@@ -183,7 +185,8 @@ def test_a_certificate_that_is_none_is_named(identity: Path) -> None:
 
 def test_a_key_that_is_none_or_of_another_kind_is_named(tmp_path: Path) -> None:
     path = tmp_path / "fleet.key"
-    created = create_private_key(path)
+    created = generate_private_key()
+    write_secret(path, private_pem(created))
     assert load_private_key(path).public_key() == created.public_key()
     other = ed25519.Ed25519PrivateKey.generate().private_bytes(
         serialization.Encoding.PEM,
