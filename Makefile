@@ -6,7 +6,7 @@ STAMP := $(VENV)/installed
 
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 # As a variable it also binds the build's own environment.
-export PIP_CONSTRAINT := $(CURDIR)/constraints.txt
+export PIP_CONSTRAINT := constraints.txt
 
 .PHONY: demo test lint bench clean
 
@@ -14,7 +14,7 @@ demo: $(STAMP)
 	@$(BIN)/commensal demo
 
 test: $(STAMP) lint
-	@$(BIN)/python -m pytest -n 2 --dist worksteal
+	@$(BIN)/python -m pytest -n 2 --dist worksteal -rs
 
 lint: $(STAMP)
 	@$(BIN)/ruff check --quiet .

@@ -151,7 +151,6 @@ class Demo:
         self._step("What left the hospitals: a model, with its nutrition label")
         label = releases.read_label(self._sandbox.office, "job-1")
         self._console.print(as_terminal(label), width=min(100, self._console.width))
-        self._output.mkdir(parents=True, exist_ok=True)
         page = self._output / "label.html"
         shutil.copy(releases.model_path(self._sandbox.office, "job-1").parent / "label.html", page)
         self._say(f"The same as a page to print: {page}")
@@ -206,7 +205,8 @@ class Demo:
                 answer = views.reasons(event.body) if event.kind == "declined" else "accepted"
                 answers.setdefault(answer, []).append(event.body["hospital"])
         for answer, hospitals in answers.items():
-            self._say(f"[red]refused[/] by {', '.join(hospitals)}:")
+            verdict = "accepted" if answer == "accepted" else "[red]refused[/]"
+            self._say(f"{verdict} by {', '.join(hospitals)}:")
             for reason in answer.split("; "):
                 self._say(f"  - {reason}")
         self._expect(job, JobState.REFUSED)

@@ -25,7 +25,9 @@ def demo(heart: Path | None, output: Path) -> None:
     def interrupted(*_: object) -> None:
         raise KeyboardInterrupt
 
-    signal.signal(signal.SIGTERM, interrupted)
+    for number in (signal.SIGTERM, signal.SIGHUP):
+        signal.signal(number, interrupted)
+    output.mkdir(parents=True, exist_ok=True)  # find out now, not in the last step
     now = utc_now()
     story = demo_records.heart(heart, now) if heart else demo_records.flchain(now)
     run(Console(), story, output)

@@ -216,7 +216,7 @@ class Sandbox:
 
 
 def environment() -> dict[str, str]:
-    """A child's environment: the search path and nothing that could steer it."""
+    """A child's environment: where to find programs, and this very source tree."""
     kept = ("PATH", "PYTHONPATH", "LANG", "LC_ALL", "TMPDIR", "HOME", "VIRTUAL_ENV")
     return {name: os.environ[name] for name in kept if name in os.environ} | {
         "PYTHONUNBUFFERED": "1"
@@ -240,13 +240,15 @@ def _end(process: "subprocess.Popen[bytes]") -> None:
 
 @contextlib.contextmanager
 def _uninterrupted() -> Iterator[None]:
-    """A second Ctrl-C must not leave processes behind."""
+    """A second Ctrl-C, or the closing of the terminal, must not leave processes behind."""
+    numbers = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
     try:
-        previous = signal.signal(signal.SIGINT, signal.SIG_IGN)
+        previous = [(number, signal.signal(number, signal.SIG_IGN)) for number in numbers]
     except ValueError:  # not the main thread: nobody can interrupt it
         yield
         return
     try:
         yield
     finally:
-        signal.signal(signal.SIGINT, previous)
+        for number, handler in previous:
+            signal.signal(number, handler)

@@ -117,6 +117,14 @@ def holdings(paths: Paths, config: NodeConfig) -> tuple[Holding, ...]:
                 f"dataset {name} occurs twice in {paths.config}",
                 "Only one policy can decide on a dataset",
             )
+    sources = [holding.dataset.source.path.resolve() for holding in found]
+    for source in sources:
+        if sources.count(source) > 1:
+            raise LocalError(
+                "CONFIG_INVALID",
+                f"{source} is the source of two datasets in {paths.config}",
+                "The same people must not have two budgets: offer the file once",
+            )
     return found
 
 

@@ -9,7 +9,6 @@ parallel composition over the two folds).
 from collections.abc import Mapping, Sequence
 from contextlib import closing
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any, BinaryIO
 
 import numpy as np
@@ -19,13 +18,12 @@ from connector.folds import Split
 from connector.schema import Column
 from node.data import sources
 from node.data.dataset import Dataset, Derived, EventWithin, SourceColumn
+from node.data.identifiers import identifier
 from node.data.values import Cell, Reader
 
 Values = np.ndarray[Any, np.dtype[np.float64]]
 Flags = np.ndarray[Any, np.dtype[np.bool_]]
 Persons = np.ndarray[Any, np.dtype[np.int64]]
-
-MAX_OPT_OUT_BYTES = 1 << 28
 
 
 @dataclass(frozen=True, repr=False)
@@ -35,11 +33,19 @@ class View:
     `columns`: float64[rows], NaN missing, categories as codes, numbers within their public bounds.
     `person`: int64[rows], dense from 0 in order of first appearance; the identifiers are gone.
     `holdout`: bool[persons], the people who are kept out of training.
+    `opt_outs_unmatched`: how many of those who opted out are not in the file: people who never
+    came, or identifiers that are spelled otherwise. For the hospital's own eyes.
     """
 
     columns: dict[str, Values]
     person: Persons
     holdout: Flags
+    opt_outs_unmatched: int = 0
+
+    @property
+    def people(self) -> int:
+        """Distinct persons, whatever is known of them: one more or less with each of them."""
+        return len(self.holdout)
 
 
 def build(
@@ -51,7 +57,8 @@ def build(
 ) -> View:
     """Read the dataset's file into a view; other columns are dropped as soon as they are parsed.
 
-    Raises `LocalError`: COLUMN_UNKNOWN, VALUE_UNREADABLE, PERSON_MISSING and those of
+    `opted_out` holds identifiers in the form of `node.data.identifiers`. Raises `LocalError`:
+    COLUMN_UNKNOWN, VALUE_UNREADABLE, PERSON_MISSING, PERSON_UNREADABLE and those of
     `node.data.sources.read`.
     """
     readings = _readings(dataset, permitted)
@@ -66,7 +73,7 @@ def build(
         file,
         list(dict.fromkeys(declared)),
         list(dict.fromkeys(wanted)),
-        fingerprint=dataset.rows_are_persons,
+        person=None if dataset.rows_are_persons else dataset.person_column,
     )
     with closing(batches):
         for batch in batches:
@@ -76,22 +83,8 @@ def build(
     values = {name: reading.finish(dataset) for name, reading in readings.items()}
     person = np.array(people.rows, dtype=np.int64)
     held_out = np.array([split.holds_out(identity) for identity in people.identities], np.bool_)
-    return View(_permitted(dataset, permitted, values), person, held_out)
-
-
-def read_opt_outs(path: Path, file: BinaryIO) -> frozenset[str]:
-    """The people who have opted out: one identifier per line, in UTF-8.
-
-    Raises `LocalError` (OPT_OUTS_UNREADABLE): a list that cannot be read is not an empty list.
-    """
-    try:
-        lines = file.read(MAX_OPT_OUT_BYTES).decode("utf-8-sig").splitlines()
-    except UnicodeDecodeError:
-        lines = None  # the exception holds the file's bytes
-    if lines is None:
-        message = f"the list of opt-outs {path} is not UTF-8 text"
-        raise LocalError("OPT_OUTS_UNREADABLE", message, "Save it as UTF-8, one person per line")
-    return frozenset(line.strip() for line in lines if line.strip())
+    columns = _permitted(dataset, permitted, values)
+    return View(columns, person, held_out, len(opted_out - people.matched))
 
 
 class _People:
@@ -100,8 +93,10 @@ class _People:
     def __init__(self, dataset: Dataset, opted_out: frozenset[str]) -> None:
         self._dataset = dataset
         self._opted_out = opted_out
+        self._missing = frozenset(token.strip() for token in dataset.source.missing)
         self._index: dict[str, int] = {}
         self._counts: list[int] = []
+        self.matched: set[str] = set()
         self.identities: list[bytes] = []
         self.rows: list[int] = []
 
@@ -117,32 +112,41 @@ class _People:
         ]
 
     def _keep(self, batch: sources.Batch, position: int, cell: Cell) -> bool:
-        identifier = _identifier(cell)
-        if not identifier:
-            raise LocalError(
-                "PERSON_MISSING",
-                f"row {batch.first_row + position} of {self._dataset.source.path} has no"
-                f" {self._dataset.person_column!r}",
-                "Every row needs the identifier of its person: contributions are bounded by person",
-            )
-        if identifier in self._opted_out:
+        who = self._identify(batch, position, cell)
+        if who in self._opted_out:
+            self.matched.add(who)
             return False
-        person = self._index.setdefault(identifier, len(self._counts))
+        person = self._index.setdefault(who, len(self._counts))
         if person == len(self._counts):
             self._counts.append(0)
-            self.identities.append(identifier.encode("utf-8", "surrogatepass"))
+            self.identities.append(who.encode())
         self._counts[person] += 1
         if self._counts[person] > self._dataset.max_rows_per_person:
             return False
         self.rows.append(person)
         return True
 
-
-def _identifier(cell: Cell) -> str:
-    # Tables with gaps store whole numbers as floats; the list of opt-outs does not.
-    if isinstance(cell, float):
-        cell = int(cell) if cell.is_integer() else None
-    return "" if cell is None else str(cell).strip()
+    def _identify(self, batch: sources.Batch, position: int, cell: Cell) -> str:
+        who = None
+        try:
+            who = identifier(cell, self._dataset.source.decimal_mark)
+        except ValueError:
+            pass
+        place = f"row {batch.first_row + position} of {self._dataset.source.path}"
+        if who is None:
+            raise LocalError(
+                "PERSON_UNREADABLE",
+                f"{place} does not say exactly who it is about in {self._dataset.person_column!r}",
+                "Export identifiers as text: a number that was rounded, or text with invisible"
+                " characters, may stand for several people",
+            )
+        if not who or who in self._missing:
+            raise LocalError(
+                "PERSON_MISSING",
+                f"{place} has no {self._dataset.person_column!r}",
+                "Every row needs the identifier of its person: contributions are bounded by person",
+            )
+        return who
 
 
 @dataclass(repr=False)

@@ -12,7 +12,7 @@ from typing import Annotated, Literal, Self
 from pydantic import BeforeValidator, Field, StringConstraints, model_validator
 
 from connector.schema import MAX_COLUMNS, Column, ColumnName, Schema
-from node.data.values import normal_form
+from node.data.values import meanings, normal_forms
 from policies.document import Document
 from policies.permit import Name, Text
 
@@ -37,7 +37,7 @@ class CsvSource(Document):
     path: Path
     header: bool = True
     names: Annotated[tuple[Field_, ...], Field(max_length=4096)] = ()
-    delimiter: Annotated[str, StringConstraints(pattern=r"^[^\w\s\"]$|^\t$| ")] = ","
+    delimiter: Annotated[str, StringConstraints(pattern=r"^(?:[^\w\s\"]|\t| )$")] = ","
     decimal_mark: Literal[".", ","] = "."
     encoding: Literal["utf-8", "utf-16", "latin-1", "iso-8859-15", "cp1252"] = "utf-8"
     missing: Tokens = ("",)
@@ -112,10 +112,6 @@ class SourceColumn(Column):
             raise ValueError("a binary column needs a spelling of true and one of false")
         if set(self.true) & set(self.false):
             raise ValueError("a spelling is both true and false")
-        meanings: dict[str, float] = {}
-        for token, value in self.spellings().items():
-            if meanings.setdefault(normal_form(token), value) != value:
-                raise ValueError(f"{token!r} and another spelling are the same number")
         return self
 
 
@@ -207,6 +203,19 @@ class Dataset(Document):
             raise ValueError(
                 "opt_outs and max_rows_per_person need a person_column with identifiers"
             )
+        return self
+
+    @model_validator(mode="after")
+    def _check_spellings(self) -> Self:
+        mark = self.source.decimal_mark
+        for column in self.columns:
+            if column.kind == "numeric":
+                continue
+            spelled = meanings(column.spellings(), mark)  # no number twice
+            if hidden := normal_forms((*self.source.missing, *column.missing), mark) & set(spelled):
+                raise ValueError(
+                    f"{column.name}: {min(hidden)!r} is a value and a marker of missing ones"
+                )
         return self
 
     @model_validator(mode="after")

@@ -60,6 +60,7 @@ def jobs_have_stopped(supervision: Supervision) -> Finding:
 
 def _is_recent(known_until: datetime | None, seconds: int | None, now: datetime) -> bool:
     # No news is good news only if one has asked (threat: a node that is cut off from revocations).
+    # The time of asking is of the node's own clock; one in the future is a clock that went back.
     if known_until is None or seconds is None:
         return False
-    return now - known_until <= timedelta(seconds=seconds)
+    return timedelta(0) <= now - known_until <= timedelta(seconds=seconds)

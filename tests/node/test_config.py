@@ -195,9 +195,19 @@ def test_two_policies_for_one_dataset_are_refused(paths: Paths) -> None:
     assert "north/patients occurs twice" in error.message
 
 
+def test_one_file_has_one_budget(paths: Paths) -> None:
+    table = NODE.partition("\n\n")[2].replace("north/patients", "north/others")
+    (paths.root / "others.toml").write_text(POLICY.replace("north/patients", "north/others"))
+    paths.config.write_text(NODE + table.replace("policy.toml", "others.toml"))
+    error = refused(paths)
+    assert error.code == "CONFIG_INVALID"
+    assert "two datasets" in error.message
+
+
 def test_several_datasets_have_a_policy_each(paths: Paths) -> None:
     other: dict[str, Any] = {"old": "north/patients", "new": "north/others"}
     table = NODE.partition("\n\n")[2].replace(other["old"], other["new"])
+    table = table.replace("patients.csv", "others.csv")
     (paths.root / "others.toml").write_text(POLICY.replace(other["old"], other["new"]))
     paths.config.write_text(NODE + table.replace("policy.toml", "others.toml"))
     assert [h.policy.dataset for h in read(paths)] == ["north/patients", "north/others"]

@@ -22,7 +22,7 @@ from node.data.values import Cell
 class Batch:
     """Some consecutive rows. `first_row` counts from 1, a header not included.
 
-    `fingerprints` holds a digest of each row's declared fields if they were asked for.
+    `fingerprints` holds a digest of each row's declared fields where rows are persons.
     """
 
     first_row: int
@@ -74,9 +74,12 @@ def read(
     declared: Sequence[str],
     wanted: Sequence[str],
     *,
-    fingerprint: bool,
+    person: str | None,
 ) -> Generator[Batch]:
-    """Yield the `wanted` fields; every `declared` one must exist (and is fingerprinted).
+    """Yield the `wanted` fields; every `declared` one must exist.
+
+    `person` is the field of identifiers. None: every row is a person, known by the fingerprint of
+    its declared fields.
 
     Raises `LocalError`: FILE_EMPTY, FILE_UNREADABLE, ROW_RAGGED, COLUMN_MISSING, COLUMN_TWICE,
     COLUMN_UNREADABLE.
@@ -84,7 +87,7 @@ def read(
     if source.kind == "csv":
         from node.data.sources import csv  # noqa: PLC0415 - one format per process
 
-        return csv.read(source, file, declared, wanted, fingerprint=fingerprint)
+        return csv.read(source, file, declared, wanted, person=person)
     from node.data.sources import parquet  # noqa: PLC0415 - loads Arrow
 
-    return parquet.read(source, file, declared, wanted, fingerprint=fingerprint)
+    return parquet.read(source, file, declared, wanted, person=person)

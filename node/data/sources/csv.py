@@ -21,14 +21,14 @@ def read(
     declared: Sequence[str],
     wanted: Sequence[str],
     *,
-    fingerprint: bool,
+    person: str | None,
 ) -> Generator[Batch]:
     """See `node.data.sources.read`."""
     _check_is_text(source, file)
     encoding = "utf-8-sig" if source.encoding == "utf-8" else source.encoding
     text = io.TextIOWrapper(file, encoding, errors="strict", newline="")
     try:
-        yield from _batches(source, text, declared, wanted, fingerprint=fingerprint)
+        yield from _batches(source, text, declared, wanted, person=person)
     finally:
         text.detach()  # the file is its owner's to close
 
@@ -39,7 +39,7 @@ def _batches(
     declared: Sequence[str],
     wanted: Sequence[str],
     *,
-    fingerprint: bool,
+    person: str | None,
 ) -> Iterator[Batch]:
     parser = csv.reader(text, delimiter=source.delimiter, strict=True)
     rows = _records(source.path, parser)
@@ -50,7 +50,7 @@ def _batches(
     first_row = 1
     while batch := _take(source.path, rows, parser, len(names)):
         columns = {field: [row[index[field]] for row in batch] for field in wanted}
-        parts = ([row[index[field]] for field in declared] for row in batch if fingerprint)
+        parts = ([row[index[field]] for field in declared] for row in batch if person is None)
         yield Batch(first_row, len(batch), columns, [fingerprint_of(part) for part in parts])
         first_row += len(batch)
     if first_row == 1:

@@ -20,17 +20,19 @@ def read(
     declared: Sequence[str],
     wanted: Sequence[str],
     *,
-    fingerprint: bool,
+    person: str | None,
 ) -> Generator[Batch]:
     """See `node.data.sources.read`."""
     reader = _open(source, file)
     _check_fields(source, reader.schema_arrow, declared)
-    fields = list(declared) if fingerprint else list(wanted)
+    if person is not None:
+        _check_identifiers(source, reader.schema_arrow, person)
+    fields = list(declared if person is None else wanted)
     batches = reader.iter_batches(batch_size=_BATCH_ROWS, columns=fields, use_threads=False)
     first_row = 1
     while (table := _next(source, batches)) is not None:
-        columns = {field: _cells(table.column(field)) for field in fields}
-        rows = zip(*columns.values(), strict=True) if fingerprint else ()
+        columns = {field: _cells(source, table.column(field)) for field in fields}
+        rows = zip(*columns.values(), strict=True) if person is None else ()
         cells = {field: columns[field] for field in wanted}
         yield Batch(first_row, table.num_rows, cells, [fingerprint_of(row) for row in rows])
         first_row += table.num_rows
@@ -69,18 +71,34 @@ def _check_fields(source: ParquetSource, schema: Any, declared: Sequence[str]) -
             )
 
 
+def _check_identifiers(source: ParquetSource, schema: Any, person: str) -> None:
+    kind = _values(schema.field(person).type)
+    if pa.types.is_float16(kind) or pa.types.is_float32(kind):
+        raise LocalError(
+            "COLUMN_UNREADABLE",
+            f"column {person!r} of {source.path} has a type that cannot hold identifiers exactly",
+            "Export it as text or as whole numbers",
+        )
+
+
 def _is_supported(kind: Any) -> bool:
-    if pa.types.is_dictionary(kind):
-        kind = kind.value_type
     tests = (
         *(pa.types.is_integer, pa.types.is_floating, pa.types.is_boolean, pa.types.is_decimal),
         *(pa.types.is_string, pa.types.is_large_string, pa.types.is_null),
     )
-    return any(test(kind) for test in tests)
+    return any(test(_values(kind)) for test in tests)
 
 
-def _cells(column: Any) -> list[Cell]:
-    if pa.types.is_decimal(column.type):
-        column = column.cast(pa.float64())
-    cells: list[Cell] = column.to_pylist()
+def _values(kind: Any) -> Any:
+    return kind.value_type if pa.types.is_dictionary(kind) else kind
+
+
+def _cells(source: ParquetSource, column: Any) -> list[Cell]:
+    cells: list[Cell] | None = None
+    try:
+        cells = column.to_pylist()
+    except UnicodeError:
+        pass  # it holds the text that is not UTF-8
+    if cells is None:
+        raise problems.unreadable(source.path, "it holds text that is not UTF-8", "Export it again")
     return cells
