@@ -109,5 +109,8 @@ def _scale(column: Column, values: "Values") -> "Values":
     low, high = float(column.minimum or 0), float(column.maximum or 0)
     above, span = np.clip(values, low, high) - low, high - low
     if column.transform == "log":
-        above, span = np.log1p(above / low), math.log1p(span / low)
+        # Element by element: a vectorised logarithm may round a value differently by its place in
+        # the array, and so one person's presence could show in another's inputs.
+        scaled = [math.log1p(ratio) for ratio in (above / low).tolist()]
+        above, span = np.array(scaled, dtype=np.float64), math.log1p(span / low)
     return np.clip(2 * above / span - 1, -1, 1)

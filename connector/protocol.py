@@ -4,19 +4,24 @@ describe  {}                                what do you offer?
 start     StartJob                          will you take part?
 step      TakeStep + the task's arrays      one task of one round
 end       EndJob                            no further rounds
-reply     {in_reply_to, status, ...}        ok | refused | failed, codes only
+reply     {in_reply_to, status, ...}        ok | refused | failed, codes only; offers of a describe
 """
 
 from typing import Annotated, Any, Self
 
-from pydantic import Field, ValidationError
+from pydantic import AwareDatetime, ConfigDict, Field, ValidationError
 
 from connector.errors import RemoteError
+from connector.schema import Schema
 from policies.document import Document, first_problem
-from policies.permit import Name
+from policies.permit import Epsilon, Name, Names, Text
 
 _Text = Annotated[str, Field(min_length=2, max_length=1 << 17)]
-_Code = Annotated[str, Field(pattern=r"^[A-Z0-9_]{0,60}$")]
+# Fits `entries.Received.code`: what comes in can be written down.
+_Code = Annotated[str, Field(pattern=r"^([A-Z0-9][A-Z0-9_]*)?$", max_length=60)]
+_DatasetId = Annotated[
+    str, Field(max_length=120, pattern=r"^[a-z0-9][a-z0-9.-]*/[A-Za-z0-9][A-Za-z0-9._/:#+-]*$")
+]
 
 
 class Body(Document):
@@ -55,8 +60,42 @@ class EndJob(Body):
     reason: Name
 
 
+class Terms(Document):
+    """What of a dataset's policy others need in order to write a job that it will not refuse.
+
+    A policy's further fields are left behind: the hospital decides by them, nobody else does.
+    """
+
+    model_config = ConfigDict(extra="ignore")
+
+    purposes: Names
+    tasks: Names
+    columns: Names
+    minimum_cohort: Annotated[int, Field(ge=1)]
+    minimum_participants: Annotated[int, Field(ge=1)]
+    epsilon_per_job: Epsilon
+    not_after: AwareDatetime
+
+
+class Offer(Body):
+    """One dataset on offer: what its columns mean, and on which terms."""
+
+    dataset: _DatasetId
+    title: Text
+    dataset_schema: Annotated[Schema, Field(alias="schema")]
+    policy: Terms
+
+    @property
+    def hospital(self) -> str:
+        """Who offers it, by the dataset's own name."""
+        return self.dataset.partition("/")[0]
+
+
 class Reply(Body):
-    """A node's answer. `code` and `rules` are fixed codes."""
+    """A node's answer. `code` and `rules` are fixed codes.
+
+    Each of `offers` is one `Offer`, parsed by itself: a bad one does not cost the others.
+    """
 
     in_reply_to: Name
     status: Annotated[str, Field(pattern="^(ok|refused|failed)$")]

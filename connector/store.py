@@ -3,6 +3,7 @@
 What must be provable stands in the audit log; these tables are what a program needs to go on.
 """
 
+import sqlite3
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
@@ -10,6 +11,7 @@ from typing import Any
 
 from sqlalchemy import (
     JSON,
+    Connection,
     DateTime,
     Engine,
     ForeignKey,
@@ -21,10 +23,12 @@ from sqlalchemy import (
     event,
 )
 from sqlalchemy.engine import Dialect
-from sqlalchemy.exc import OperationalError, SQLAlchemyError
+from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.orm import DeclarativeBase, Mapped, Session, mapped_column
 
 from connector.errors import LocalError
+
+_LOCKED = frozenset({sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED})
 
 
 class UtcDateTime(TypeDecorator[datetime]):
@@ -139,7 +143,15 @@ class Store:
         try:
             self._engine = _engine(url)
             Base.metadata.create_all(self._engine)
-        except (SQLAlchemyError, ImportError) as error:
+            # Nothing that changes goes through here, so no writer is waited for.
+            self._reading = self._engine.execution_options(reading=True)
+        except ImportError as error:
+            raise LocalError(
+                "STORE_DRIVER_MISSING",
+                f"the database's driver is not installed ({error.name})",
+                "Install it (for PostgreSQL: psycopg), or take the default database",
+            ) from error
+        except SQLAlchemyError as error:
             raise LocalError(
                 "STORE_UNREACHABLE",
                 f"cannot open the database ({type(error).__name__})",
@@ -150,34 +162,60 @@ class Store:
     def begin(self) -> Iterator[Session]:
         """A transaction: committed at the end of the block, rolled back by an exception.
 
-        Do not nest two: the inner one would wait for the outer. Raises `LocalError` (STORE_FAILED)
-        when the database does: a full disk, a lock that is held too long, a lost server.
+        Do not nest two: the inner one would wait for the outer. Raises `LocalError`: STORE_BUSY
+        when somebody holds the database's lock for too long, STORE_FAILED when the database does
+        fail (a full disk, a lost server).
         """
-        try:
-            with Session(self._engine, expire_on_commit=False) as session, session.begin():
-                yield session
-        except OperationalError as error:
-            raise LocalError(
-                "STORE_FAILED",
-                f"the database failed ({type(error.orig).__name__}: {error.orig})",
-                "Check its disk and that it runs",
-            ) from error
+        with (
+            _translated(),
+            Session(self._engine, expire_on_commit=False) as session,
+            session.begin(),
+        ):
+            yield session
+
+    @contextmanager
+    def read(self) -> Iterator[Session]:
+        """A transaction that changes nothing: it waits for no writer. Errors as in `begin`."""
+        with _translated(), Session(self._reading, autoflush=False) as session:
+            yield session
 
     def close(self) -> None:
         """Release the connections."""
         self._engine.dispose()
 
 
+@contextmanager
+def _translated() -> Iterator[None]:
+    try:
+        yield
+    except SQLAlchemyError as error:
+        cause = getattr(error, "orig", None) or error
+        if getattr(cause, "sqlite_errorcode", None) in _LOCKED:
+            raise LocalError(
+                "STORE_BUSY",
+                "another process holds the database's lock",
+                "End what holds it: a copy, a repair, a shell on the database",
+            ) from error
+        raise LocalError(
+            "STORE_FAILED",
+            f"the database failed ({type(cause).__name__}: {cause})",
+            "Check its disk and that it runs",
+        ) from error
+
+
 def _engine(url: str) -> Engine:
     engine = create_engine(url, pool_pre_ping=True)
     if engine.dialect.name == "sqlite":
         event.listen(engine, "connect", _configure_sqlite)
-        # SQLite has no row locks: what is read in order to be changed must be locked from the
-        # beginning (threat: two enrolments that both find one token unused).
-        event.listen(
-            engine, "begin", lambda connection: connection.exec_driver_sql("BEGIN IMMEDIATE")
-        )
+        event.listen(engine, "begin", _begin_sqlite)
     return engine
+
+
+def _begin_sqlite(connection: Connection) -> None:
+    # SQLite has no row locks: what is read in order to be changed must be locked from the
+    # beginning (threat: two enrolments that both find one token unused).
+    reading = connection.get_execution_options().get("reading")
+    connection.exec_driver_sql("BEGIN" if reading else "BEGIN IMMEDIATE")
 
 
 def _configure_sqlite(connection: Any, _record: Any) -> None:

@@ -18,11 +18,12 @@ def coordinator() -> None:
 @click.option("--name", required=True, help="The body's name, e.g. hdab-se.")
 @click.option("--host", default="127.0.0.1", show_default=True, help="Address to listen on.")
 @click.option("--port", default=8700, show_default=True, help="Port; 0 lets the system choose.")
-def init(directory: Path, name: str, host: str, port: int) -> None:
+@click.option("--public", default="", help="Where hospitals reach it, as host:port.")
+def init(directory: Path, name: str, host: str, port: int, public: str) -> None:
     """Create a coordinator in DIRECTORY: keys, certificate authority, configuration."""
     from coordinator.office import create  # noqa: PLC0415 - imported by the verb that needs it
 
-    paths = create(directory, name, host, port)
+    paths = create(directory, name, host, port, public)
     click.echo(f"created {paths.root}; start it with: commensal coordinator run {directory}")
 
 
@@ -137,8 +138,10 @@ def review(directory: Path, job: str, reviewer: str, approve: bool) -> None:
     """Approve or reject the held result of JOB."""
     from coordinator import releases  # noqa: PLC0415 - as above
 
-    releases.review(_office(directory), job, reviewer, approve=approve)
+    logged = releases.review(_office(directory), job, reviewer, approve=approve)
     click.echo(f"the result of {job} is {'approved' if approve else 'rejected'} by {reviewer}")
+    if not logged:
+        click.echo("that counts once the coordinator runs and has logged it")
 
 
 def _office(directory: Path):  # type: ignore[no-untyped-def]

@@ -54,16 +54,44 @@ class Paths:
         return self.root / "releases"
 
 
+_PUBLIC = r"^((\[[0-9A-Fa-f:.]+\]|[A-Za-z0-9.-]+):[1-9][0-9]{0,4})?$"
+
+
 class CoordinatorConfig(BaseModel):
-    """The parsed `coordinator.toml`. Port 0 lets the operating system choose one."""
+    """The parsed `coordinator.toml`. Port 0 lets the operating system choose one.
+
+    The coordinator listens at `host` and `port`; hospitals reach it at `public` (`host:port`),
+    which invitations and the certificate name. The two are the same where `public` is empty.
+    """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     name: Name
     host: Annotated[str, Field(pattern=r"^[A-Za-z0-9.:-]+$", max_length=253)] = "127.0.0.1"
     port: Annotated[int, Field(ge=0, le=65_535)] = 8700
+    public: Annotated[str, Field(pattern=_PUBLIC, max_length=260)] = ""
     database: str = ""
     jobs_at_once: Annotated[int, Field(ge=1, le=64)] = 4
+
+    @property
+    def public_host(self) -> str:
+        """The name or address that the certificate is for, an IPv6 address without brackets."""
+        return self.public.rpartition(":")[0].strip("[]") or self.host
+
+    def public_address(self, port: int) -> str:
+        """`host:port` for hospitals; `port` is the one that the coordinator listens on."""
+        return self.public or spell_address(self.host, port)
+
+
+def spell_address(host: str, port: int) -> str:
+    """`host:port`, an IPv6 address in brackets (RFC 3986, 3.2.2)."""
+    return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
+
+
+def split_address(address: str) -> tuple[str, int]:
+    """The reverse of `spell_address`. Raises `ValueError`."""
+    host, _, port = address.rpartition(":")
+    return host.strip("[]"), int(port)
 
 
 def load(paths: Paths) -> CoordinatorConfig:
@@ -87,15 +115,23 @@ def load(paths: Paths) -> CoordinatorConfig:
 
 
 def check(paths: Paths, table: dict[str, Any]) -> CoordinatorConfig:
-    """Validate a configuration. Raises `LocalError` (CONFIG_INVALID)."""
+    """Validate a configuration. Raises `LocalError` (CONFIG_INVALID, PUBLIC_ADDRESS_MISSING)."""
     try:
-        return CoordinatorConfig.model_validate(table)
+        settings = CoordinatorConfig.model_validate(table)
     except ValidationError as error:
         raise LocalError(
             "CONFIG_INVALID",
             f"{paths.config} is not valid: {first_problem(error)}",
             "Correct that field; an unknown one is an error too",
         ) from error
+    everywhere = not settings.host.strip("0.:")  # 0.0.0.0, ::, and their other spellings
+    if everywhere and not settings.public:
+        raise LocalError(
+            "PUBLIC_ADDRESS_MISSING",
+            f"{settings.host} means every address of this machine: hospitals cannot connect to that",
+            'Say where they reach it: public = "host:port" (`--public` of `coordinator init`)',
+        )
+    return settings
 
 
 def database_url(paths: Paths, config: CoordinatorConfig) -> str:

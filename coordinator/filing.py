@@ -19,13 +19,13 @@ def file_all(office: Office, recorder: Recorder) -> None:
     Raises `LocalError`: STORE_BUSY, STORE_FAILED, LOG_FULL and others of the log.
     """
     with office.store.read() as session:
-        waiting = session.scalar(
-            select(PermitRow.logged.is_(False)).where(PermitRow.logged.is_(False)).limit(1)
-        ) or session.scalar(
-            select(ReleaseRow.logged.is_(False)).where(ReleaseRow.logged.is_(False)).limit(1)
+        permits = session.scalar(select(PermitRow.id).where(PermitRow.logged.is_(False)).limit(1))
+        reviews = session.scalar(
+            select(ReleaseRow.job_id).where(ReleaseRow.logged.is_(False)).limit(1)
         )
-    if waiting:
+    if permits is not None:
         _file_permits(office, recorder)
+    if reviews is not None:
         _file_reviews(office, recorder)
 
 
@@ -33,7 +33,7 @@ def file_ends(office: Office, recorder: Recorder) -> None:
     """At a start: jobs that are over, but of whose end the log does not know."""
     with office.store.read() as session:
         query = select(JobRow).where(
-            JobRow.state.in_(FINAL), JobRow.digest.in_(recorder.open_jobs)
+            JobRow.state.in_(FINAL), JobRow.digest.in_(sorted(recorder.open_jobs))
         )
         over = list(session.scalars(query))
     for row in over:

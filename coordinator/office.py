@@ -1,20 +1,23 @@
 """What the health data access body does on its own desk: set up, invite, enrol, issue permits.
 
-Every act is an entry in the coordinator's log, written before it takes effect.
+The log has one writer, the running coordinator. An enrolment happens there and stands in the log
+before it takes effect. A permit is issued, and a result reviewed, by the command line, in a table;
+the coordinator logs it (`filing`), and it takes effect with that: no job runs under a permit, and no
+model is handed out by a review, that the log does not know. An invitation is not logged: it gives
+nothing but the right to enrol once.
 """
 
-import os
 import socket
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
 
 from sqlalchemy import select
+from sqlalchemy.orm import Session
 
 from connector.audit import entries
-from connector.audit.log import Log
 from connector.clock import utc_now
 from connector.errors import LocalError, RemoteError
 from connector.flower.keys import check_public
@@ -28,9 +31,11 @@ from connector.identity.enrolment import (
     token_digest,
 )
 from connector.identity.keys import SigningKey, VerifyKey, check_name
+from connector.protocol import Offer
 from connector.store import InvitationRow, Participant, PermitRow, Store
 from coordinator import config
 from coordinator.config import CoordinatorConfig, Paths
+from coordinator.recorder import Record
 from policies.permit import Permit
 
 INVITATION_LIFE = timedelta(hours=24)
@@ -63,18 +68,23 @@ class Office:
         """Release the database."""
         self.store.close()
 
-    def record(self, log: Log, entry: entries.Entry) -> None:
-        """Write one entry into the coordinator's log, durably."""
-        log.append([entries.spell(entry)])
-
     def invite(self, participant: str) -> Invitation:
-        """A one-time invitation for a hospital. The coordinator must be running (its address)."""
+        """A one-time invitation for a hospital. The coordinator must be running (its port).
+
+        Raises `LocalError`: NAME_INVALID, NAME_TAKEN (the coordinator's own), COORDINATOR_STOPPED.
+        """
         check_name(participant)
+        if participant == self.key.name:
+            raise LocalError(
+                "NAME_TAKEN",
+                f"{participant} is this coordinator's own name",
+                "Invite the hospital under a name of its own",
+            )
         now = self.clock()
         token = new_token()
         invitation = Invitation(
             participant=participant,
-            url=f"https://{self.address()}",
+            url=f"https://{self.config.public_address(self._listening()[1])}",
             authority_fingerprint=certificates.fingerprint(
                 (self.paths.identity / "ca.pem").read_bytes()
             ),
@@ -101,10 +111,15 @@ class Office:
 
     def check_running(self) -> None:
         """Raise `LocalError` (COORDINATOR_STOPPED) unless somebody listens at the address."""
-        host, _, port = self.address().rpartition(":")
         try:
-            socket.create_connection((host, int(port)), timeout=_ANSWER_SECONDS).close()
+            socket.create_connection(self._listening(), timeout=_ANSWER_SECONDS).close()
         except OSError as error:
+            raise self._stopped() from error
+
+    def _listening(self) -> tuple[str, int]:
+        try:
+            return config.split_address(self.address())
+        except ValueError as error:
             raise self._stopped() from error
 
     def _stopped(self) -> LocalError:
@@ -114,11 +129,11 @@ class Office:
             f"Start it with `commensal coordinator run {self.paths.root}`",
         )
 
-    def enrol(self, request: EnrolmentRequest, log: Log) -> tuple[str, Participant]:
+    def enrol(self, request: EnrolmentRequest, record: Record) -> tuple[str, Participant]:
         """Redeem a token: returns the signed membership.
 
         The token is used up in the same transaction that stores the keys. Raises `RemoteError`
-        (TOKEN_INVALID, KEY_MALFORMED).
+        (TOKEN_INVALID, KEY_MALFORMED, KEY_TAKEN).
         """
         now = self.clock()
         _check_keys(request)
@@ -143,6 +158,7 @@ class Office:
                 or token.participant != request.participant
             ):
                 raise RemoteError("TOKEN_INVALID", "an enrolment token is not valid")
+            self._check_keys_are_new(session, request)
             token.used_at = now
             participant = session.merge(
                 Participant(
@@ -154,21 +170,37 @@ class Office:
                     offers=[],
                 )
             )
-            self.record(
-                log,
+            record(
                 entries.Enrolled(
                     time=now,
                     participant=request.participant,
                     coordinator=self.key.name,
                     membership_digest=membership.digest,
                     not_after=membership.not_after,
-                ),
+                )
             )
         return documents.sign(self.key, membership), participant
 
+    def _check_keys_are_new(self, session: Session, request: EnrolmentRequest) -> None:
+        """Refuse another participant's keys, or the coordinator's. Raises KEY_TAKEN.
+
+        Threat: one hospital under two names makes up a permit's minimum of participants alone.
+        """
+        signing = {self.key.verify_key.public_bytes}
+        fleet = set()
+        for other in session.scalars(select(Participant)):
+            if other.name != request.participant:
+                signing.add(VerifyKey.parse(other.signing_key).public_bytes)
+                fleet.add(fleet_key_pem(other))
+        if (
+            VerifyKey.parse(request.signing_key).public_bytes in signing
+            or check_public(decode_base64(request.fleet_key)) in fleet
+        ):
+            raise RemoteError("KEY_TAKEN", "a key is another participant's")
+
     def participants(self) -> list[Participant]:
         """All enrolled hospitals, by name."""
-        with self.store.begin() as session:
+        with self.store.read() as session:
             return list(session.scalars(select(Participant).order_by(Participant.name)))
 
     def issue_permit(self, permit: Permit) -> str:
@@ -204,7 +236,7 @@ class Office:
 
     def permit(self, permit_id: str) -> tuple[Permit, str]:
         """A permit and its signed form. Raises `LocalError` (PERMIT_UNKNOWN)."""
-        with self.store.begin() as session:
+        with self.store.read() as session:
             row = session.get(PermitRow, permit_id)
         if row is None:
             raise LocalError(
@@ -215,15 +247,15 @@ class Office:
         return documents.verify(row.document, Permit, self.key.verify_key), row.document
 
 
-def create(root: Path, name: str, host: str, port: int) -> Paths:
+def create(root: Path, name: str, host: str, port: int, public: str = "") -> Paths:
     """Create a coordinator's directory: keys, certificate authority, configuration.
 
-    Raises `LocalError`: NAME_INVALID, CONFIG_INVALID, DIRECTORY_NOT_EMPTY, all before anything is
-    written.
+    Raises `LocalError`: NAME_INVALID, CONFIG_INVALID, PUBLIC_ADDRESS_MISSING,
+    DIRECTORY_NOT_EMPTY, all before anything is written.
     """
     check_name(name)
     paths = Paths(root)
-    config.check(paths, {"name": name, "host": host, "port": port})
+    config.check(paths, {"name": name, "host": host, "port": port, "public": public})
     if root.exists() and any(root.iterdir()):
         raise LocalError(
             "DIRECTORY_NOT_EMPTY", f"{root} is not empty", "Name a directory that does not exist"
@@ -234,7 +266,8 @@ def create(root: Path, name: str, host: str, port: int) -> Paths:
     certificates.create_authority(paths.identity, name, utc_now())
     paths.config.write_text(
         f'name = "{name}"\nhost = "{host}"\nport = {port}\n'
-        '# database = "postgresql+psycopg://..."  # default: SQLite in this directory\n'
+        + (f'public = "{public}"\n' if public else "")
+        + '# database = "postgresql+psycopg://..."  # default: SQLite in this directory\n'
     )
     return paths
 
@@ -252,21 +285,30 @@ def _check_keys(request: EnrolmentRequest) -> None:
 
 def fleet_key_pem(participant: Participant) -> bytes:
     """A participant's connection key, as PEM."""
-    return decode_base64(participant.fleet_key)
+    return check_public(decode_base64(participant.fleet_key))
 
 
-def write_atomically(path: Path, content: str) -> None:
-    """Replace a small file so that a reader never sees half of it."""
-    temporary = path.with_suffix(".new")
-    temporary.write_text(content)
-    os.replace(temporary, path)  # noqa: PTH105 - the name that says what it guarantees
-
-
-def offers_of(participants: list[Participant]) -> dict[str, dict[str, Any]]:
+def offers_of(participants: list[Participant]) -> dict[str, Offer]:
     """Dataset id -> offer, over all participants; nobody speaks for another's dataset."""
     return {
-        offer["dataset"]: offer
+        offer.dataset: offer
         for participant in participants
-        for offer in participant.offers
-        if offer["dataset"].partition("/")[0] == participant.name
+        for offer in sift(participant.name, participant.offers)[0]
     }
+
+
+def sift(hospital: str, described: Iterable[Any]) -> tuple[list[Offer], list[str]]:
+    """What a hospital describes: its offers, and the code of each that is none."""
+    offers: list[Offer] = []
+    dropped: list[str] = []
+    for form in described:
+        try:
+            offer = Offer.parse(form)
+        except RemoteError:
+            dropped.append("OFFER_MALFORMED")
+            continue
+        if offer.hospital == hospital:
+            offers.append(offer)
+        else:
+            dropped.append("OFFER_NOT_YOURS")
+    return offers, dropped

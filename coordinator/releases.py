@@ -1,5 +1,6 @@
 """Results: held until a person has reviewed them (Art. 73(2)), labelled, signed, logged."""
 
+import time
 from pathlib import Path
 from typing import Any
 
@@ -7,6 +8,7 @@ from connector import frames
 from connector.audit import entries
 from connector.clock import utc_now
 from connector.errors import LocalError
+from connector.files import write_durably
 from connector.identity import documents
 from connector.jobs import JobSpec
 from connector.labels import render
@@ -20,18 +22,27 @@ from connector.labels.schema import (
     Use,
     Utility,
 )
-from connector.store import ReleaseRow
-from coordinator.jobs.run import Record, Result
-from coordinator.office import Office, write_atomically
+from connector.store import JobRow, ReleaseRow
+from coordinator.jobs.run import Result
+from coordinator.jobs.states import JobState
+from coordinator.office import Office
+from coordinator.recorder import Record
 from policies import canonical, purposes
 from policies.permit import Permit
 from policies.privacy import epsilon, spell_epsilon
 
+_LOGGING_SECONDS = 5.0
+_POLL_SECONDS = 0.05
 
-def hold(
+
+def make(
     office: Office, job_id: str, spec: JobSpec, permit: Permit, result: Result, record: Record
-) -> None:
-    """Store a job's model with its signed label, in state `held`."""
+) -> ReleaseRow:
+    """Write a job's model and its signed label; the row, in state `held`, makes them a release.
+
+    The row is for the transaction in which the job becomes FINISHED: a result of a job that failed
+    at the last moment is none.
+    """
     model = frames.pack(
         {"features": spec.features.model_dump(mode="json"), "training": spec.training.task},
         {"parameters": result.parameters},
@@ -39,39 +50,37 @@ def hold(
     label = compute_label(office, spec, permit, result, canonical.digest(model))
     signed = documents.sign(office.key, label)
     folder = office.paths.releases / job_id
-    folder.mkdir(parents=True, exist_ok=True)
-    (folder / "model.cmf").write_bytes(model)
-    write_atomically(folder / "label.json", signed)
-    write_atomically(folder / "label.html", render.as_html(label))
+    write_durably(folder / "model.cmf", model)
+    write_durably(folder / "label.json", signed.encode())
+    write_durably(folder / "label.html", render.as_html(label).encode())
     now = utc_now()
     record(
         entries.Labelled(
             time=now, job=spec.digest, subject=label.head.subject, label_digest=label.digest
         )
     )
-    with office.store.begin() as session:
-        session.add(
-            ReleaseRow(
-                job_id=job_id,
-                job_digest=spec.digest,
-                state="held",
-                subject_digest=label.head.subject,
-                label=signed,
-                made_at=now,
-            )
-        )
+    return ReleaseRow(
+        job_id=job_id,
+        job_digest=spec.digest,
+        state="held",
+        subject_digest=label.head.subject,
+        label=signed,
+        logged=True,
+        made_at=now,
+    )
 
 
-def review(office: Office, job_id: str, reviewer: str, *, approve: bool) -> None:
-    """A person's word on a held result.
+def review(office: Office, job_id: str, reviewer: str, *, approve: bool) -> bool:
+    """A person's word on a held result; whether it counts already.
 
-    Raises `LocalError`: REVIEWER_INVALID, RELEASE_UNKNOWN, RELEASE_REVIEWED.
+    It counts once it stands in the log, which a running coordinator sees to at once. Raises
+    `LocalError`: REVIEWER_INVALID, RELEASE_UNKNOWN, RELEASE_REVIEWED.
     """
     if not 1 <= len(reviewer) <= 120:
         raise LocalError("REVIEWER_INVALID", "a reviewer's name has 1 to 120 characters")
     with office.store.begin() as session:
         row = session.get(ReleaseRow, job_id, with_for_update=True)
-        if row is None:
+        if row is None or session.get_one(JobRow, job_id).state != JobState.FINISHED:
             raise LocalError(
                 "RELEASE_UNKNOWN", f"job {job_id} has no result", "See `commensal coordinator jobs`"
             )
@@ -80,11 +89,22 @@ def review(office: Office, job_id: str, reviewer: str, *, approve: bool) -> None
         row.state = "approved" if approve else "rejected"
         row.reviewer = reviewer
         row.logged = False
+    deadline = time.monotonic() + _LOGGING_SECONDS
+    while office.paths.address.exists() and time.monotonic() < deadline:
+        if _is_logged(office, job_id):
+            return True
+        time.sleep(_POLL_SECONDS)
+    return False
+
+
+def _is_logged(office: Office, job_id: str) -> bool:
+    with office.store.read() as session:
+        return session.get_one(ReleaseRow, job_id).logged
 
 
 def read_label(office: Office, job_id: str) -> ModelLabel:
     """The verified label of a job's result."""
-    with office.store.begin() as session:
+    with office.store.read() as session:
         row = session.get(ReleaseRow, job_id)
     if row is None:
         raise LocalError(
@@ -94,14 +114,17 @@ def read_label(office: Office, job_id: str) -> ModelLabel:
 
 
 def read_model(office: Office, job_id: str) -> dict[str, Any]:
-    """The arrays of an approved model. Raises `LocalError` (RELEASE_HELD) before its review."""
-    with office.store.begin() as session:
+    """The arrays of an approved model.
+
+    Raises `LocalError`: RELEASE_HELD until its approval stands in the log, RELEASE_CHANGED.
+    """
+    with office.store.read() as session:
         row = session.get(ReleaseRow, job_id)
-    if row is None or row.state != "approved":
+    if row is None or row.state != "approved" or not row.logged:
         raise LocalError(
             "RELEASE_HELD",
             f"the result of {job_id} is not approved",
-            "A reviewer approves it with `commensal coordinator review`",
+            "A reviewer approves it with `commensal coordinator review`; the coordinator must run",
         )
     content = model_path(office, job_id).read_bytes()
     if canonical.digest(content) != row.subject_digest:

@@ -6,9 +6,11 @@ from typing import TYPE_CHECKING, Any
 
 from sqlalchemy import select
 
-from connector.schema import Column, Schema
+from connector.protocol import Offer
+from connector.schema import Column
 from connector.store import JobEvent, JobRow, Participant
 from coordinator.jobs import conduct
+from coordinator.jobs.states import FINAL
 from coordinator.office import Office, offers_of
 
 if TYPE_CHECKING:
@@ -46,18 +48,24 @@ RULES = {
 
 
 def follow(office: Office, job_id: str) -> Iterator[JobEvent]:
-    """A job's events as they happen, until it has ended.
+    """A job's events as they happen; the last one is of kind "ended".
 
     Raises `LocalError`: JOB_UNKNOWN, COORDINATOR_STOPPED (nothing more would ever happen).
     """
-    conduct.state_of(office, job_id)
     sequence, checked = 0, time.monotonic()
     while True:
+        state, reason = conduct.state_of(office, job_id)
         for event in conduct.events_since(office, job_id, sequence):
             sequence = event.sequence
             yield event
             if event.kind == "ended":
                 return
+        if state in FINAL:  # whatever became of the event
+            body = {"state": state.value, "reason": reason}
+            yield JobEvent(
+                sequence=sequence + 1, job_id=job_id, time=office.clock(), kind="ended", body=body
+            )
+            return
         if time.monotonic() - checked > _CHECK_SECONDS:
             office.check_running()
             checked = time.monotonic()
@@ -108,20 +116,19 @@ def catalogue(participants: list[Participant]) -> Iterator[str]:
         yield "nothing is on offer: no enrolled hospital has connected yet"
     for offer in found.values():
         yield from _terms(offer)
-        yield f"    tasks: {', '.join(offer['policy']['tasks'])}"
-        allowed = offer["policy"]["columns"]
-        for column in Schema.model_validate(offer["schema"]).columns:
-            if column.name in allowed:
+        yield _printable(f"    tasks: {', '.join(offer.policy.tasks)}")
+        for column in offer.dataset_schema.columns:
+            if column.name in offer.policy.columns:
                 yield f"    {_column(column)}"
 
 
-def _terms(offer: dict[str, Any]) -> Iterator[str]:
-    policy = offer["policy"]
-    yield f"{offer['dataset']}: for {', '.join(policy['purposes'])}"
+def _terms(offer: Offer) -> Iterator[str]:
+    policy = offer.policy
+    yield _printable(f"{offer.dataset}: for {', '.join(policy.purposes)}")
     yield (
-        f"    {policy['minimum_cohort']} people and {policy['minimum_participants']} "
-        f"hospitals at least, epsilon {policy['epsilon_per_job']} a job at most, "
-        f"until {policy['not_after'][:10]}"
+        f"    {policy.minimum_cohort} people and {policy.minimum_participants} "
+        f"hospitals at least, epsilon {policy.epsilon_per_job} a job at most, "
+        f"until {policy.not_after:%Y-%m-%d}"
     )
 
 
@@ -130,8 +137,11 @@ def _column(column: Column) -> str:
         values = f"{column.minimum} to {column.maximum} {column.unit}".rstrip()
     else:
         values = ", ".join(column.categories) or "yes or no"
-    line = f"{column.name}: {values}{', may be missing' if column.nullable else ''}"
-    # Units and categories are a hospital's own words: nothing of theirs may steer the terminal.
+    return _printable(f"{column.name}: {values}{', may be missing' if column.nullable else ''}")
+
+
+def _printable(line: str) -> str:
+    """Units, categories, rules are a hospital's own words: none of them may steer the terminal."""
     return "".join(letter if letter.isprintable() else "?" for letter in line)
 
 
@@ -140,7 +150,7 @@ def jobs_table(office: Office) -> "Table":
     from rich.table import Table  # noqa: PLC0415 - as above
 
     table = Table("job", "permit", "state", "reason", box=None, pad_edge=False, header_style="bold")
-    with office.store.begin() as session:
+    with office.store.read() as session:
         for row in session.scalars(select(JobRow).order_by(JobRow.submitted_at)):
             table.add_row(row.id, row.permit_id, row.state, row.reason)
     return table

@@ -35,7 +35,8 @@ _REFUSED = """
     ioperm 173 -, modify_ldt 154 -, personality 135 92, syslog 103 116, vhangup 153 58,
     settimeofday 164 170, clock_settime 227 112, adjtimex 159 171, clock_adjtime 305 266,
     sethostname 170 161, setdomainname 171 162, setrlimit 160 164, setpriority 141 140,
-    ioprio_set 251 30,
+    ioprio_set 251 30, sched_setparam 142 118, sched_setscheduler 144 119, sched_setattr 314 274,
+    migrate_pages 256 238, move_pages 279 239, get_robust_list 274 100,
     shmget 29 194, shmat 30 196, shmctl 31 195, shmdt 67 197, msgget 68 186, msgsnd 69 189,
     msgrcv 70 188, msgctl 71 187, semget 64 190, semop 65 193, semctl 66 191, semtimedop 220 192,
     mq_open 240 180, mq_unlink 241 181, mq_timedsend 242 182, mq_timedreceive 243 183,
@@ -47,6 +48,17 @@ _REFUSED = """
 """
 _NEWEST_KNOWN = 462  # mseal
 _CLONE3 = 435  # ENOSYS: its flags cannot be inspected, and the C library then falls back to clone
+
+# Commands of fcntl, the same on both machines: F_SETOWN, F_SETSIG, F_SETOWN_EX. Threat: the kernel
+# itself then sends a chosen signal to the node when a pipe becomes readable, past the filter of
+# kill, and past Landlock where that knows no signals. F_SETLEASE and F_NOTIFY: a lease on a file
+# makes the hospital's own writers wait.
+_FCNTL = (8, 10, 15, 1024, 1026)
+# Commands of ioctl: FIOSETOWN, SIOCSPGRP and FIOASYNC, to the same end; TIOCSTI and TIOCLINUX,
+# which type into a terminal (standard error may be one, where the records are invented).
+_IOCTL = (0x8901, 0x8902, 0x5452, 0x5412, 0x541C)
+# Left alone, for they reach this process only: timer_create with SIGEV_THREAD_ID (the kernel looks
+# for the thread in the caller's own group) and prctl(PR_SET_PDEATHSIG), a signal to the caller.
 
 _CLONE_THREAD = 0x00010000
 _PR_SET_DUMPABLE = 4
@@ -67,11 +79,14 @@ class Architecture(NamedTuple):
     prctl: int
     prlimit64: int
     seccomp: int
+    fcntl: int
+    ioctl: int
+    sched_setaffinity: int
 
 
 ARCHITECTURES = {
-    "x86_64": Architecture(0xC000003E, 1, 56, 62, 234, 157, 302, 317),
-    "aarch64": Architecture(0xC00000B7, 2, 220, 129, 131, 167, 261, 277),
+    "x86_64": Architecture(0xC000003E, 1, 56, 62, 234, 157, 302, 317, 72, 16, 203),
+    "aarch64": Architecture(0xC00000B7, 2, 220, 129, 131, 167, 261, 277, 25, 29, 122),
 }
 
 
@@ -131,6 +146,24 @@ def program(machine: Architecture, pid: int) -> bytes:
             allow,
             refuse,
         ),
+        # The kernel too looks at no more than the low half of a command.
+        *(
+            _on(
+                number,
+                _argument(1),
+                *(_operation(_JUMP_EQUAL, command, 0, 1) + refuse for command in commands),
+                allow,
+            )
+            for number, commands in ((machine.fcntl, _FCNTL), (machine.ioctl, _IOCTL))
+        ),
+        # Its own processors, not the node's: 0 is the calling thread.
+        _on(
+            machine.sched_setaffinity,
+            _argument(0),
+            _operation(_JUMP_EQUAL, 0, 1, 0),
+            refuse,
+            allow,
+        ),
         # Limits may be read (the third argument is null), not changed.
         _on(
             machine.prlimit64,
@@ -157,4 +190,5 @@ def _argument(index: int, *, high: bool = False) -> bytes:
 
 def _on(number: int, *body: bytes) -> bytes:
     """For that call run the body, which returns; for others skip it."""
-    return _operation(_JUMP_EQUAL, number, 0, len(body)) + b"".join(body)
+    instructions = b"".join(body)
+    return _operation(_JUMP_EQUAL, number, 0, len(instructions) // 8) + instructions

@@ -11,33 +11,29 @@ import os
 import select
 import signal
 import subprocess
-import sys
 import threading
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn, Self
 
 from pydantic import ValidationError
 
-import node
 from connector import frames
 from connector.errors import LocalError, RemoteError
 from connector.features import FeatureMap
 from connector.folds import Split
 from node.data.dataset import Dataset
-from node.data.sources import open_file
-from node.worker_messages import FRAME_BYTES, LENGTH_BYTES, TASK_CODES, Facts, Start
+from node.worker_launch import Files, open_files, spawn
+from node.worker_messages import FRAME_BYTES, LENGTH_BYTES, Facts, Start, reported
 
 if TYPE_CHECKING:
     import numpy as np
 
     Arrays = Mapping[str, np.ndarray[Any, Any]]
 
-MAX_OPT_OUT_BYTES = 1 << 28
 _CHUNK_BYTES = 1 << 20
-_MAX_TEXT = 4000
 _MAX_WAIT = (1 << 31) - 1  # milliseconds, what poll(2) can wait
 
 
@@ -47,6 +43,7 @@ class Sandbox:
 
     `forbidden`: files that must not open in there (the signing key, the log), tried at each start.
     `start_seconds`: for loading the records, and again for importing what the tasks need.
+    `max_call_seconds`: for one call, whatever patience a peer asks for.
     `stderr`: tracebacks can hold records, so they go nowhere, unless the records are invented.
     """
 
@@ -55,6 +52,7 @@ class Sandbox:
     memory_bytes: int = 8 << 30
     max_answer_bytes: int = 64 << 20
     start_seconds: float = 300.0
+    max_call_seconds: float = 600.0
     threads: int = 1
     stderr: int = subprocess.DEVNULL
     command: tuple[str, ...] = ("-m", "node.worker_child")
@@ -73,7 +71,7 @@ class Assignment:
 class Worker:
     """A running worker. One call at a time; after a failure of the process it is over."""
 
-    def __init__(self, process: "subprocess.Popen[bytes]", sandbox: Sandbox) -> None:
+    def __init__(self, process: "subprocess.Popen[bytes]", sandbox: Sandbox, files: Files) -> None:
         assert process.stdin is not None  # noqa: S101 - for the type: both are pipes
         assert process.stdout is not None  # noqa: S101
         self._process = process
@@ -81,38 +79,41 @@ class Worker:
         for descriptor in (self._requests, self._answers):
             os.set_blocking(descriptor, False)
         self._sandbox = sandbox
+        self._files = files
         self._turn = threading.Lock()
+        # Reentrant: a signal handler that aborts may have interrupted its own thread in there.
+        self._ending = threading.RLock()
+        self._killed = False
         self._warm = False
         self._facts: Facts | None = None
 
     @classmethod
-    def start(cls, assignment: Assignment, sandbox: Sandbox | None = None) -> Self:
+    def start(
+        cls,
+        assignment: Assignment,
+        sandbox: Sandbox | None = None,
+        *,
+        spawned: "Callable[[Self], object] | None" = None,
+    ) -> Self:
         """Start a process, let it isolate itself and load the view; returns when it has.
 
         The tasks' libraries are imported meanwhile and after; the first call waits for them.
-        Raises `LocalError`: SCHEMA_MISMATCH, TASK_UNKNOWN, ISOLATION_UNAVAILABLE,
-        ISOLATION_BROKEN, WORKER_DIED, TASK_TIMEOUT and those of `node.data`.
+        `spawned` gets the worker before it loads, so that loading can be aborted too.
+        Raises `LocalError`: SCHEMA_MISMATCH, WORKER_NOT_STARTED, WORKER_DIED, TASK_TIMEOUT, a code
+        of `LOAD_CODES`, and DATASET_UNAVAILABLE for what the worker has no business to say.
         """
         sandbox = sandbox or Sandbox()
         _check_features(assignment)
         with contextlib.ExitStack() as opened:
-            records, opt_outs = _open_files(assignment.dataset, opened)
-            passed = [descriptor for descriptor in (records, opt_outs) if descriptor is not None]
-            worker = cls(_spawn(sandbox, passed), sandbox)
-        start = Start(
-            dataset=assignment.dataset,
-            features=assignment.features,
-            tasks=assignment.tasks,
-            split=assignment.split,
-            records=records,
-            opt_outs=opt_outs,
-            forbidden=sandbox.forbidden,
-            allow_weaker_isolation=sandbox.allow_weaker_isolation,
-            memory_bytes=sandbox.memory_bytes,
-            max_answer_bytes=sandbox.max_answer_bytes,
-        )
+            files = open_files(assignment.dataset, opened)
+            process = spawn(
+                sandbox.command, files.descriptors, threads=sandbox.threads, stderr=sandbox.stderr
+            )
+        worker = cls(process, sandbox, files)
         try:
-            worker._load(start)
+            if spawned is not None:
+                spawned(worker)
+            worker._load(_start(assignment, sandbox, files))
         except BaseException:
             worker.close()
             raise
@@ -124,14 +125,26 @@ class Worker:
         assert self._facts is not None  # noqa: S101 - `start` returns only workers that have them
         return self._facts
 
+    def people(self) -> int:
+        """Distinct persons in the view after opt-outs; sensitivity 1 to a person."""
+        return self.facts.people
+
     def persons(self) -> int:
-        """The number of people in the smallest fold that the job's tasks touch."""
+        """People with all required values in the smallest fold that the job's tasks touch."""
         return min(self.facts.persons.values(), default=0)
+
+    def version(self) -> str:
+        """What the view was made from (`node.data.version`): SHA-256, 64 hexadecimal digits."""
+        return self.facts.version
+
+    def stale(self) -> bool:
+        """Whether the records or the opt-outs are no longer those that this worker has read."""
+        return self._files.are_stale()
 
     def call(
         self, task: str, arguments: dict[str, Any], arrays: "Arrays", seconds: float
     ) -> "dict[str, np.ndarray[Any, Any]]":
-        """Run one task and return its arrays (read-only).
+        """Run one task and return its arrays (read-only). `seconds` count up to the sandbox's own.
 
         Raises `LocalError`: a code of `TASK_CODES` and the worker goes on; TASK_TIMEOUT,
         WORKER_DIED, ANSWER_TOO_LARGE or ANSWER_MALFORMED and the process has been killed.
@@ -141,12 +154,28 @@ class Worker:
             if not self._warm:
                 self._receive(time.monotonic() + self._sandbox.start_seconds)
                 self._warm = True
-            deadline = time.monotonic() + seconds
+            deadline = time.monotonic() + min(seconds, self._sandbox.max_call_seconds)
             self._send(request, deadline)
             return self._receive(deadline)[1]
 
+    def abort(self) -> None:
+        """Kill the process group, at once and for good. A call under way ends with WORKER_DIED.
+
+        Takes no turn and waits for nobody: for any thread, and for a signal handler, which may
+        have interrupted the very thread that calls. `close` has still to be called.
+        """
+        with self._ending:
+            if not self._killed:
+                self._killed = True
+                # Only `_kill` reaps, after this: the number is still this process's.
+                with contextlib.suppress(ProcessLookupError):
+                    os.killpg(self._process.pid, signal.SIGKILL)
+
     def close(self) -> None:
-        """Kill the process group and forget it. A call under way ends with WORKER_DIED."""
+        """Kill the process group and forget it, after a call under way, which ends.
+
+        For any thread but the one whose call it would have to wait for (a signal handler).
+        """
         self._kill()
         with self._turn:
             for pipe in (self._process.stdin, self._process.stdout):
@@ -191,7 +220,7 @@ class Worker:
         except RemoteError:
             self._fail("ANSWER_MALFORMED", "a worker's answer cannot be read")
         if header.get("status") != "ok":
-            raise _reported(header, loading=self._facts is None)
+            raise reported(header, loading=self._facts is None)
         return header, arrays
 
     def _read(self, length: int, deadline: float) -> bytes:
@@ -210,9 +239,7 @@ class Worker:
         raise LocalError(code, message, "The job can be continued with a new worker")
 
     def _kill(self) -> None:
-        if self._process.poll() is None:
-            with contextlib.suppress(ProcessLookupError):
-                os.killpg(self._process.pid, signal.SIGKILL)
+        self.abort()
         self._process.wait()
 
 
@@ -224,14 +251,19 @@ def _wait(descriptor: int, event: int, deadline: float) -> None:
         raise TimeoutError
 
 
-def _reported(header: dict[str, Any], *, loading: bool) -> LocalError:
-    """The problem that a worker names. After loading, texts are dropped and codes are checked."""
-    code = header.get("code")
-    if loading:
-        message, remedy = (str(header.get(key, ""))[:_MAX_TEXT] for key in ("message", "remedy"))
-        return LocalError(str(code)[:80], message, remedy)
-    known = isinstance(code, str) and code in TASK_CODES
-    return LocalError(str(code) if known else "TASK_FAILED", "a task has failed")
+def _start(assignment: Assignment, sandbox: Sandbox, files: Files) -> Start:
+    return Start(
+        dataset=assignment.dataset,
+        features=assignment.features,
+        tasks=assignment.tasks,
+        split=assignment.split,
+        records=files.records,
+        opt_outs=files.opt_outs,
+        forbidden=sandbox.forbidden,
+        allow_weaker_isolation=sandbox.allow_weaker_isolation,
+        memory_bytes=sandbox.memory_bytes,
+        max_answer_bytes=sandbox.max_answer_bytes,
+    )
 
 
 def _check_features(assignment: Assignment) -> None:
@@ -245,45 +277,3 @@ def _check_features(assignment: Assignment) -> None:
                 f"the job means another column {column.name!r} than {assignment.dataset.id} has",
                 "Kind, unit and categories must be the same",
             )
-
-
-def _open_files(dataset: Dataset, opened: contextlib.ExitStack) -> tuple[int, int | None]:
-    records = open_file(dataset.source.path, dataset.source.max_bytes)
-    opened.callback(os.close, records)
-    if dataset.opt_outs is None:
-        return records, None
-    opt_outs = open_file(dataset.opt_outs, MAX_OPT_OUT_BYTES)
-    opened.callback(os.close, opt_outs)
-    return records, opt_outs
-
-
-def _spawn(sandbox: Sandbox, descriptors: Sequence[int]) -> "subprocess.Popen[bytes]":
-    # -P, -s and -B: no module from the working directory or a home, and nothing is written.
-    arguments = [sys.executable, "-P", "-s", "-B", *sandbox.command]
-    return subprocess.Popen(  # noqa: S603 - our own interpreter and module
-        arguments,
-        stdin=subprocess.PIPE,
-        stdout=subprocess.PIPE,
-        stderr=sandbox.stderr,
-        bufsize=0,
-        cwd="/",
-        env=_environment(sandbox.threads),
-        pass_fds=descriptors,
-        start_new_session=True,
-    )
-
-
-def _environment(threads: int) -> dict[str, str]:
-    """All that the child gets of our environment: nothing."""
-    environment = {
-        "LC_ALL": "C.UTF-8",
-        "OMP_NUM_THREADS": str(threads),
-        "OPENBLAS_NUM_THREADS": str(threads),
-        "MKL_NUM_THREADS": str(threads),
-        # torch makes sure at import that its compiler's cache exists; this directory does.
-        "TORCHINDUCTOR_CACHE_DIR": "/",
-    }
-    root = Path(next(iter(node.__path__))).parent
-    if not root.is_relative_to(sys.prefix):  # a source tree, not an installed package
-        environment["PYTHONPATH"] = str(root)
-    return environment

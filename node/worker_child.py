@@ -6,6 +6,7 @@ starts threads. The file of records arrives as an open descriptor, since this pr
 it, and is closed when it has been read.
 """
 
+import contextlib
 import os
 import select
 import tempfile
@@ -17,6 +18,7 @@ from typing import TYPE_CHECKING, Any, BinaryIO
 from connector import frames
 from connector.errors import LocalError
 from node import isolation
+from node.data.version import Stamp, stamp, version_of
 from node.worker_messages import (
     FRAME_BYTES,
     LENGTH_BYTES,
@@ -31,6 +33,8 @@ from policies.errors import Error
 
 if TYPE_CHECKING:
     import numpy as np
+
+    from node.data import cohort
 
     Array = np.ndarray[Any, Any]
     Function = Callable[
@@ -104,12 +108,10 @@ def main(catalogue: Catalogue) -> None:
         threading.Thread(
             target=_end_with_the_node, args=channel.descriptors[:1], daemon=True
         ).start()
-        folds, rows = _load(start, catalogue)
+        folds, facts = _load(start, catalogue, layers)
     except Error as error:
         channel.send(_error(error.code, message=error.message, remedy=error.remedy))
         return
-    persons = {fold: part.persons for fold, part in folds.items()}
-    facts = Facts(persons=persons, rows=rows, layers=layers)
     channel.send({"status": "ok", "facts": facts.model_dump(mode="json")})
     functions = {task: catalogue.load(task) for task in start.tasks}  # torch takes a second
     channel.send({"status": "ok"})
@@ -144,18 +146,59 @@ def _end_with_the_node(descriptor: int) -> None:
     os._exit(1)
 
 
-def _load(start: Start, catalogue: Catalogue) -> tuple[dict[Fold, Rows], int]:
-    """The folds that the job's tasks touch, and the number of rows in the whole view."""
-    import numpy as np  # noqa: PLC0415 - may start threads: after isolation
+def _load(
+    start: Start, catalogue: Catalogue, layers: tuple[str, ...]
+) -> tuple[dict[Fold, Rows], Facts]:
+    """The folds that the job's tasks touch, and what the node needs to know of the whole view."""
+    view, version = _view(start)
+    touched = {catalogue.folds[task] for task in start.tasks}
+    folds = _folds(start, view, touched)
+    facts = {
+        "people": view.people,
+        "persons": {fold: part.persons for fold, part in folds.items()},
+        "rows": len(view.person),
+        "version": version,
+        "opt_outs_unmatched": view.opt_outs_unmatched,
+        "layers": layers,
+    }
+    return folds, Facts.model_validate(facts)
 
-    from node.data import cohort  # noqa: PLC0415 - imports numpy
+
+def _view(start: Start) -> "tuple[cohort.View, str]":
+    """The view and the version of what it was made from. The files are closed after it."""
+    from node.data import cohort, opt_outs  # noqa: PLC0415 - may start threads: after isolation
 
     columns = tuple(column.name for column in (*start.features.columns, start.features.outcome))
-    with os.fdopen(start.records, "rb") as file:
-        view = cohort.build(start.dataset, file, columns, start.split, _opted_out(start))
+    dataset, listed = start.dataset, None
+    with contextlib.ExitStack() as opened:
+        records: BinaryIO = opened.enter_context(os.fdopen(start.records, "rb"))
+        if start.opt_outs is not None:
+            listed = opened.enter_context(os.fdopen(start.opt_outs, "rb"))
+        before = _stamps(start)
+        version = version_of(dataset, records, listed)
+        opted_out: frozenset[str] = frozenset()
+        if listed is not None and dataset.opt_outs is not None:
+            opted_out = opt_outs.read(dataset.opt_outs, listed)
+        view = cohort.build(dataset, records, columns, start.split, opted_out)
+        if _stamps(start) != before:
+            raise LocalError(
+                "FILE_CHANGED",
+                f"{dataset.source.path} or its list of opt-outs was written to while it was read",
+                "Write a new file and rename it over the old one when it is complete",
+            )
+    return view, version
+
+
+def _stamps(start: Start) -> list[Stamp]:
+    descriptors = [start.records] if start.opt_outs is None else [start.records, start.opt_outs]
+    return [stamp(os.fstat(descriptor)) for descriptor in descriptors]
+
+
+def _folds(start: Start, view: "cohort.View", touched: set[Fold]) -> dict[Fold, Rows]:
+    import numpy as np  # noqa: PLC0415 - may start threads: after isolation
+
     features, outcome, known = start.features.apply(view.columns)
     held_out = view.holdout[view.person]
-    touched = {catalogue.folds[task] for task in start.tasks}
     folds: dict[Fold, Rows] = {}
     for fold in sorted(touched):
         chosen = known & (held_out if fold == "holdout" else ~held_out)
@@ -164,17 +207,7 @@ def _load(start: Start, catalogue: Catalogue) -> tuple[dict[Fold, Rows], int]:
         for array in (rows.features, rows.outcome, rows.person):
             array.flags.writeable = False  # a later call computes on the same records
         folds[fold] = rows
-    return folds, len(view.person)
-
-
-def _opted_out(start: Start) -> frozenset[str]:
-    from node.data import cohort  # noqa: PLC0415 - imports numpy
-
-    if start.opt_outs is None or start.dataset.opt_outs is None:
-        return frozenset()
-    file: BinaryIO
-    with os.fdopen(start.opt_outs, "rb") as file:
-        return cohort.read_opt_outs(start.dataset.opt_outs, file)
+    return folds
 
 
 def _answer(

@@ -9,10 +9,11 @@ with files only, which quote no record (`node.data.sources`).
 """
 
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 from pydantic import Field
 
+from connector.errors import LocalError
 from connector.features import FeatureMap
 from connector.folds import Split
 from node.data.dataset import Dataset
@@ -27,7 +28,7 @@ FRAME_BYTES = 1 << 16
 
 Fold = Literal["train", "holdout"]
 
-# A closed list (threat: a worker that was taken over says a record in a code).
+# Two closed lists (threat: a worker that was taken over says a record in a code).
 TASK_CODES = frozenset(
     {
         "TASK_UNKNOWN",
@@ -40,6 +41,32 @@ TASK_CODES = frozenset(
         "TASK_RESULT_NOT_FINITE",
     }
 )
+# What can be wrong before the first call: everything that isolation and `node.data` raise. They
+# depend on records too, so they are for the hospital's console and its log, not for a peer.
+LOAD_CODES = frozenset(
+    {
+        "TASK_UNKNOWN",
+        "ISOLATION_UNAVAILABLE",
+        "ISOLATION_BROKEN",
+        "FILE_CHANGED",
+        "FILE_EMPTY",
+        "FILE_MISSING",
+        "FILE_TOO_LARGE",
+        "FILE_UNREADABLE",
+        "ROW_RAGGED",
+        "COLUMN_MISSING",
+        "COLUMN_TWICE",
+        "COLUMN_UNKNOWN",
+        "COLUMN_UNREADABLE",
+        "VALUE_UNREADABLE",
+        "PERSON_MISSING",
+        "PERSON_UNREADABLE",
+        "OPT_OUTS_UNREADABLE",
+    }
+)
+# What stands for a code that is not on its list.
+DATASET_UNAVAILABLE, TASK_FAILED = "DATASET_UNAVAILABLE", "TASK_FAILED"
+_MAX_TEXT = 500
 
 
 class Start(Document):
@@ -57,13 +84,49 @@ class Start(Document):
     max_answer_bytes: int
 
 
-class Facts(Document):
-    """What decisions need to know of the view. `persons`: in each fold that the tasks touch.
+Count = Annotated[int, Field(ge=0, lt=1 << 53)]
 
-    Exact counts: for decisions inside of the node, never for a message. `layers` is the isolation
-    in force.
+
+class Facts(Document):
+    """What decisions need to know of the view.
+
+    `people`: distinct persons after opt-outs, whatever is known of them and whichever their fold:
+    one person more or less changes it by one. `persons`: those with all required values, in each
+    fold that the tasks touch. `version`: see `node.data.version`. `layers`: the isolation in
+    force. `opt_outs_unmatched`: how many listed identifiers match nobody.
+
+    Exact counts: for decisions inside of the node, never for a message.
     """
 
-    persons: dict[Fold, int]
-    rows: int
-    layers: tuple[str, ...]
+    people: Count
+    persons: dict[Fold, Count]
+    rows: Count
+    version: Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
+    opt_outs_unmatched: Count
+    layers: Annotated[tuple[Literal["limits", "landlock", "seccomp"], ...], Field(max_length=3)]
+
+
+def reported(header: dict[str, Any], *, loading: bool) -> LocalError:
+    """The problem that a worker names, by a code of a closed list.
+
+    Texts are for the hospital's own console, and come only while loading, before any message of a
+    peer has reached the worker.
+    """
+    code = header.get("code")
+    codes, otherwise = (LOAD_CODES, DATASET_UNAVAILABLE) if loading else (TASK_CODES, TASK_FAILED)
+    known = code if isinstance(code, str) and code in codes else otherwise
+    if not loading:
+        return LocalError(known, "a task has failed")
+    message, remedy = (_printable(header.get(key)) for key in ("message", "remedy"))
+    return LocalError(known, message or "the records cannot be loaded", remedy)
+
+
+def _printable(text: object) -> str:
+    """Bounded, without control characters (threat: a worker that steers the operator's terminal).
+
+    Neither line ends nor marks that turn the direction of writing.
+    """
+    if not isinstance(text, str):
+        return ""
+    cut = text if len(text) <= _MAX_TEXT else text[: _MAX_TEXT - 3] + "..."
+    return "".join(character if character.isprintable() else " " for character in cut)

@@ -4,6 +4,7 @@ Only what is between sending and answering is kept. The coordinator's own state 
 its restart nodes are registered again and start a new exchange.
 """
 
+from collections import Counter
 from collections.abc import Callable, Iterable
 from typing import Any
 
@@ -40,6 +41,7 @@ class Mailbox(InMemoryLinkState):  # type: ignore[misc] # mypy is told to skip f
     def __init__(self, on_change: Callable[[], None]) -> None:
         super().__init__(NoOpFederationManager(), _NoObjects())
         self._on_change = on_change
+        self._visits: Counter[int] = Counter()
         self.run_id: int = self._open_permanent_run()
 
     def _open_permanent_run(self) -> int:
@@ -69,6 +71,7 @@ class Mailbox(InMemoryLinkState):  # type: ignore[misc] # mypy is told to skip f
         """Remove a node and its key; Flower would keep the key barred for ever."""
         with self.lock:
             node = self.nodes.pop(node_id, None)
+            self._visits.pop(node_id, None)
             if node is not None:
                 del self.node_public_key_to_node_id[node.public_key]
                 self.owner_to_node_ids[node.owner_aid].discard(node_id)
@@ -82,7 +85,10 @@ class Mailbox(InMemoryLinkState):  # type: ignore[misc] # mypy is told to skip f
         """
         with self.lock:
             super().deactivate_node(node_id)
-            return bool(super().activate_node(node_id, heartbeat_interval))
+            activated = bool(super().activate_node(node_id, heartbeat_interval))
+            self._visits[node_id] += activated
+        self._on_change()
+        return activated
 
     def deactivate_node(self, node_id: int) -> bool:
         """As in Flower; whoever waits for the node learns of it."""
@@ -93,6 +99,15 @@ class Mailbox(InMemoryLinkState):  # type: ignore[misc] # mypy is told to skip f
     def online(self) -> frozenset[int]:
         """Nodes whose heartbeat has not expired."""
         return frozenset(node.node_id for node in self.get_node_info(statuses=[NodeStatus.ONLINE]))
+
+    def visits(self) -> dict[int, int]:
+        """How often each node that is online has been activated."""
+        with self.lock:
+            return {node_id: self._visits[node_id] for node_id in self.online()}
+
+    def owes(self, node_id: int) -> bool:
+        """Whether any message to the node is unanswered."""
+        return bool(self._unanswered(node_id))
 
     def online_until(self, node_ids: Iterable[int]) -> float:
         """Unix time at which the first of these nodes will count as offline."""

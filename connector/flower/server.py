@@ -67,6 +67,10 @@ class FleetServer:
         """Nodes that have connected and whose heartbeat is fresh."""
         return self._mailbox.online()
 
+    def visits(self) -> dict[int, int]:
+        """How often each node that is online has connected: a restarted node counts anew."""
+        return self._mailbox.visits()
+
     def open_run(self) -> "FleetRun":
         """Start an exchange; close it, or use it as a context manager."""
         return FleetRun(self._mailbox, self._holds, self._changes, self.max_payload_bytes)
@@ -144,6 +148,22 @@ class FleetRun:
             # A node that falls silent announces nothing, but when it counts as offline is known.
             silence = max(self._mailbox.online_until(nodes) - time.time(), 0.0) + 0.05
             self._changes.wait_beyond(seen, min(remaining, silence))
+
+    def wait_online(self, node_ids: Iterable[int], timeout: float) -> bool:
+        """Block until all of these nodes are connected; False at timeout, or when the run closes."""
+        wanted = frozenset(node_ids)
+        deadline = time.monotonic() + timeout
+        while True:
+            seen = self._changes.count()
+            with self._lock:
+                if self._closed:
+                    return False
+            if wanted <= self._mailbox.online():
+                return True
+            remaining = deadline - time.monotonic()
+            if remaining <= 0:
+                return False
+            self._changes.wait_beyond(seen, remaining)
 
     def close(self) -> None:
         """Forget every message and reply of the run; replies that still come are refused."""

@@ -14,6 +14,7 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
 from connector.errors import LocalError
+from connector.files import write_durably
 from connector.identity.keys import read_secret, write_secret
 
 AUTHORITY_DAYS = 3650
@@ -33,7 +34,7 @@ def create_authority(directory: Path, name: str, now: datetime) -> None:
         .sign(key, hashes.SHA256())
     )
     write_secret(directory / "ca.key", private_pem(key))
-    (directory / "ca.pem").write_bytes(certificate.public_bytes(serialization.Encoding.PEM))
+    write_durably(directory / "ca.pem", certificate.public_bytes(serialization.Encoding.PEM), 0o644)
 
 
 def renew_server_certificate(directory: Path, host: str, now: datetime) -> None:
@@ -44,7 +45,7 @@ def renew_server_certificate(directory: Path, host: str, now: datetime) -> None:
     """
     authority_key = load_private_key(directory / "ca.key")
     current = directory / "server.pem"
-    if current.exists() and _still_good(_load_certificate(current), host, now):
+    if _is_still_good(current, host, now):
         read_secret(directory / "server.key")  # the web server would take an exposed one
         return
     authority = _load_certificate(directory / "ca.pem")
@@ -74,7 +75,7 @@ def renew_server_certificate(directory: Path, host: str, now: datetime) -> None:
     for name in ("server.pem", "server.key"):
         (directory / name).unlink(missing_ok=True)
     write_secret(directory / "server.key", private_pem(key))
-    current.write_bytes(certificate.public_bytes(serialization.Encoding.PEM))
+    write_durably(current, certificate.public_bytes(serialization.Encoding.PEM), 0o644)
 
 
 def fingerprint(certificate_pem: bytes) -> str:
@@ -127,7 +128,12 @@ def _load_certificate(path: Path) -> x509.Certificate:
         ) from error
 
 
-def _still_good(certificate: x509.Certificate, host: str, now: datetime) -> bool:
+def _is_still_good(path: Path, host: str, now: datetime) -> bool:
+    """Half a certificate is none: it is made again."""
+    try:
+        certificate = _load_certificate(path)
+    except (LocalError, FileNotFoundError):
+        return False
     names = certificate.extensions.get_extension_for_class(x509.SubjectAlternativeName).value
     left = certificate.not_valid_after_utc - now
     return _alternative_name(host) in names and left > timedelta(days=SERVER_DAYS) / 3

@@ -2,21 +2,38 @@
 
 import contextlib
 import threading
+from dataclasses import dataclass
 from typing import Any
 
 from sqlalchemy import select
 
+from connector.audit import entries
 from connector.errors import LocalError
 from connector.flower.server import FleetRun
 from connector.jobs import JobSpec
-from connector.store import JobEvent, JobRow
+from connector.store import JobEvent, JobRow, ReleaseRow
 from coordinator import releases
 from coordinator.jobs.exchange import Member
-from coordinator.jobs.run import JobFailed, JobRefused, JobRun, Record
+from coordinator.jobs.run import JobFailed, JobRefused, JobRun
 from coordinator.jobs.states import JobState, move
 from coordinator.office import Office
+from coordinator.recorder import Record
 from policies.errors import Error
 from policies.permit import Permit
+
+
+@dataclass(frozen=True)
+class Ending:
+    """How a job ends; a finished one leaves a release, held for review."""
+
+    state: JobState
+    reason: str = ""
+    release: ReleaseRow | None = None
+
+    @property
+    def word(self) -> str:
+        """For logs and hospitals: the reason, where there is one."""
+        return self.reason or self.state.value
 
 
 def conduct(
@@ -30,41 +47,46 @@ def conduct(
     """Run one job that is in state STARTING to its end; `run` is closed afterwards.
 
     `stopping` says that the coordinator is being stopped; whoever sets it closes `run` too, which
-    ends every wait.
+    ends every wait. Whatever happens, the hospitals are told (as far as they can be).
     """
-
-    def event(kind: str, body: dict[str, Any]) -> None:
-        tell(office, job_id, kind, body)
-
-    with office.store.begin() as session:
-        row = session.get_one(JobRow, job_id)
-    spec = JobSpec.decode(row.specification.encode())
-    permit, document = office.permit(row.permit_id)
-    hospitals = {dataset.partition("/")[0] for dataset in spec.datasets}
-    taking_part = [member for member in members if member.name in hospitals]
     with run:
-        job = JobRun(
-            run=run, key=office.key, spec=spec, permit=permit, permit_document=document,
-            members=taking_part, event=event, record=record,
-        )  # fmt: skip
+        job: JobRun | None = None
+        told = "COORDINATOR_ERROR"  # unless it ends in one of the ways that were thought of
         try:
-            state, reason = _drive(office, job, job_id, spec, permit, record)
-            if stopping.is_set() and state is not JobState.FINISHED:
-                state, reason = JobState.FAILED, "COORDINATOR_STOPPED"  # no hospital's fault
-            job.end(reason or state.value)
-        except Error as error:
-            reason = "COORDINATOR_STOPPED" if stopping.is_set() else error.code
-            state = JobState.FAILED
-            with contextlib.suppress(Error):  # the log may be what has failed
-                job.end(reason)
-    finish(office, job_id, state, reason)
+            try:
+                spec = specification(office, job_id)
+                permit, document = office.permit(_permit_id(office, job_id))
+                job = JobRun(
+                    run=run, key=office.key, spec=spec, permit=permit, permit_document=document,
+                    members=[member for member in members if spec.dataset_of(member.name)],
+                    event=lambda kind, body: tell(office, job_id, kind, body), record=record,
+                )  # fmt: skip
+                ending = _drive(office, job, job_id, spec, permit, record)
+            except Error as error:
+                ending = Ending(JobState.FAILED, error.code)
+            if stopping.is_set() and ending.state is not JobState.FINISHED:
+                ending = Ending(JobState.FAILED, "COORDINATOR_STOPPED")  # no hospital's fault
+            finish(office, job_id, ending, record)
+            told = ending.word
+        finally:
+            if job is not None:
+                job.end(told)
 
 
-def finish(office: Office, job_id: str, state: JobState, reason: str) -> None:
-    """Put a job into a final state and tell those who watch it."""
+def finish(office: Office, job_id: str, ending: Ending, record: Record) -> None:
+    """Put a job into a final state, with its release and the event, all or nothing; then log it.
+
+    An end that cannot be logged now is logged by the next start (`filing.file_ends`).
+    """
+    body = {"state": ending.state.value, "reason": ending.reason}
     with office.store.begin() as session:
-        move(session, job_id, state, reason)
-    tell(office, job_id, "ended", {"state": state.value, "reason": reason})
+        move(session, job_id, ending.state, ending.reason)
+        digest = session.get_one(JobRow, job_id).digest
+        session.add(JobEvent(job_id=job_id, time=office.clock(), kind="ended", body=body))
+        if ending.release is not None:
+            session.add(ending.release)
+    with contextlib.suppress(Error):
+        record(entries.JobEnded(time=office.clock(), job=digest, reason=ending.word))
 
 
 def _drive(
@@ -74,30 +96,28 @@ def _drive(
     spec: JobSpec,
     permit: Permit,
     record: Record,
-) -> tuple[JobState, str]:
+) -> Ending:
     try:
         job.start()
     except JobRefused:
-        return JobState.REFUSED, "TOO_FEW_HOSPITALS"
+        return Ending(JobState.REFUSED, "TOO_FEW_HOSPITALS")
     with office.store.begin() as session:
         move(session, job_id, JobState.RUNNING)
     try:
         result = job.train()
     except JobFailed:
-        return JobState.FAILED, "TOO_FEW_HOSPITALS"
-    releases.hold(office, job_id, spec, permit, result, record)
-    return JobState.FINISHED, ""
+        return Ending(JobState.FAILED, "TOO_FEW_HOSPITALS")
+    release = releases.make(office, job_id, spec, permit, result, record)
+    return Ending(JobState.FINISHED, release=release)
 
 
-def fail_interrupted(office: Office) -> None:
+def fail_interrupted(office: Office, record: Record) -> None:
     """Jobs that were under way when the coordinator stopped: they end, they are not resumed."""
-    with office.store.begin() as session:
+    with office.store.read() as session:
         under_way = (JobState.STARTING, JobState.RUNNING)
-        interrupted = [
-            row.id for row in session.scalars(select(JobRow).where(JobRow.state.in_(under_way)))
-        ]
+        interrupted = list(session.scalars(select(JobRow.id).where(JobRow.state.in_(under_way))))
     for job_id in interrupted:
-        finish(office, job_id, JobState.FAILED, "COORDINATOR_STOPPED")
+        finish(office, job_id, Ending(JobState.FAILED, "COORDINATOR_STOPPED"), record)
 
 
 def tell(office: Office, job_id: str, kind: str, body: dict[str, Any]) -> None:
@@ -127,7 +147,7 @@ def submit(office: Office, spec: JobSpec, permit_id: str) -> None:
 
 def events_since(office: Office, job_id: str, sequence: int) -> list[JobEvent]:
     """Events of a job after a sequence number, in order."""
-    with office.store.begin() as session:
+    with office.store.read() as session:
         return list(
             session.scalars(
                 select(JobEvent)
@@ -139,7 +159,7 @@ def events_since(office: Office, job_id: str, sequence: int) -> list[JobEvent]:
 
 def state_of(office: Office, job_id: str) -> tuple[JobState, str]:
     """A job's state and its reason. Raises `LocalError` (JOB_UNKNOWN)."""
-    with office.store.begin() as session:
+    with office.store.read() as session:
         row = session.get(JobRow, job_id)
     if row is None:
         raise LocalError(
@@ -150,5 +170,10 @@ def state_of(office: Office, job_id: str) -> tuple[JobState, str]:
 
 def specification(office: Office, job_id: str) -> JobSpec:
     """A job's specification."""
-    with office.store.begin() as session:
+    with office.store.read() as session:
         return JobSpec.decode(session.get_one(JobRow, job_id).specification.encode())
+
+
+def _permit_id(office: Office, job_id: str) -> str:
+    with office.store.read() as session:
+        return session.get_one(JobRow, job_id).permit_id

@@ -23,7 +23,8 @@ if TYPE_CHECKING:
     Arrays = Mapping[str, np.ndarray[Any, Any]]
 
 NO_REPLY = "NO_REPLY"
-_SILENCE = frozenset({NO_REPLY, "NODE_OFFLINE", "MESSAGE_EXPIRED"})
+OFFLINE = "NODE_OFFLINE"
+_SILENCE = frozenset({NO_REPLY, OFFLINE, "MESSAGE_EXPIRED"})
 _LEAST_GRACE_SECONDS = 5.0
 
 
@@ -76,14 +77,16 @@ class Exchange:
         enough: int,
         accepts: Callable[["Arrays"], bool] = lambda arrays: not arrays,
     ) -> list[Answer]:
-        """Send to all, wait for all; once `enough` have answered, the others get a grace period.
+        """Send to all, wait for all; once `enough` answers are good, the others get a grace period.
 
         The grace period is as long again as the fastest `enough` took, at least five seconds, so
-        that one hospital's outage does not hold up the rest for the whole `seconds`.
+        that one hospital's outage does not hold up the rest for the whole `seconds`. Each answer
+        is judged when it arrives: two quick refusals are no reason to hurry the others.
         """
-        begun = time.monotonic()
         sent: dict[str, tuple[Member, str]] = {}
         answers: list[Answer] = []
+        begun = time.monotonic()
+        deadline = begun + seconds
         for member in members:
             sealed = messages.seal(self._key, member.name, kind, body, arrays)
             try:
@@ -92,25 +95,24 @@ class Exchange:
                 answers.append(Answer(member, error.code))
             else:
                 sent[message_id] = (member, messages.digest(sealed))
-        if self._run.wait(sent, seconds, count=min(enough, len(sent))):
-            taken = time.monotonic() - begun
-            grace = min(seconds - taken, max(_LEAST_GRACE_SECONDS, taken))
-            self._run.wait(sent, max(0.0, grace))
-        replies = self._run.replies(sent)
-        for message_id, (member, reference) in sent.items():
-            reply = replies.get(message_id)
-            answers.append(self._judge(member, reference, reply, accepts))
+        hurried = False
+        while sent and self._run.wait(sent, max(0.0, deadline - time.monotonic()), count=1):
+            for message_id, reply in self._run.replies(sent).items():
+                answers.append(self._judge(*sent.pop(message_id), reply, accepts))
+            if not hurried and sum(answer.good for answer in answers) >= enough:
+                hurried = True
+                now = time.monotonic()
+                deadline = min(deadline, now + max(_LEAST_GRACE_SECONDS, now - begun))
+        answers += [Answer(member, NO_REPLY) for member, _ in sent.values()]
         return sorted(answers, key=lambda answer: answer.member.name)
 
     def _judge(
         self,
         member: Member,
         reference: str,
-        reply: FleetReply | None,
+        reply: FleetReply,
         accepts: Callable[["Arrays"], bool],
     ) -> Answer:
-        if reply is None:
-            return Answer(member, NO_REPLY)
         if reply.payload is None:
             return Answer(member, reply.error_code or NO_REPLY)
         digest = messages.digest(reply.payload)

@@ -1,6 +1,7 @@
 """From what a researcher writes to a job's specification: the noise that fits the epsilon."""
 
 import tomllib
+from collections.abc import Mapping
 from datetime import datetime, timedelta
 from decimal import Decimal, InvalidOperation
 from typing import Annotated, Any, Literal
@@ -10,11 +11,20 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from connector.errors import LocalError
 from connector.features import FeatureMap
 from connector.jobs import JobId, JobSpec, Strategy, TaskCall
-from connector.schema import Column, Schema
+from connector.protocol import Offer
+from connector.schema import Column
 from policies.document import first_problem
 from policies.errors import PolicyError
 from policies.permit import Epsilon, Name, Names, Permit
 from policies.privacy import calibrate, spell_decimal
+
+
+# Wide enough for every number that a task takes, and far from exponents that cost time or memory.
+_Number = Annotated[
+    Decimal,
+    Field(ge=-1_000_000, le=1_000_000, max_digits=24, decimal_places=15, allow_inf_nan=False),
+]
+_SERVER_RATES = {"fedavg": Decimal(1), "fedyogi": Decimal("0.6")}
 
 
 class Application(BaseModel):
@@ -22,7 +32,8 @@ class Application(BaseModel):
 
     `epsilon` bounds what the job costs any person at the permit's delta; training and evaluation
     each get noise for it, because they see disjoint people. The numbers of the mechanism are
-    public constants: nothing is tuned on the records.
+    public constants: nothing is tuned on the records. `server_learning_rate` is 1 for fedavg and
+    0.6 for fedyogi unless it is given.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -37,14 +48,14 @@ class Application(BaseModel):
     epsilon: Epsilon
     rounds: Annotated[int, Field(ge=1, le=1000)] = 5
     local_steps: Annotated[int, Field(ge=1, le=1000)] = 4
-    sampling_rate: Decimal = Decimal("0.5")
-    clipping_norm: Decimal = Decimal(1)
+    sampling_rate: _Number = Decimal("0.5")
+    clipping_norm: _Number = Decimal(1)
     expected_batch: Annotated[int, Field(ge=1)] = 100
-    learning_rate: Decimal = Decimal(1)
-    momentum: Decimal = Decimal("0.8")
+    learning_rate: _Number = Decimal(1)
+    momentum: _Number = Decimal("0.8")
     strategy: Literal["fedavg", "fedyogi"] = "fedavg"
-    server_learning_rate: Decimal = Decimal(1)
-    holdout: Decimal = Decimal("0.25")
+    server_learning_rate: _Number | None = None
+    holdout: _Number = Decimal("0.25")
     evaluations: Annotated[int, Field(ge=0, le=1000)] = 1
     bins: int = 20
     round_seconds: Annotated[int, Field(ge=1, le=86_400)] = 120
@@ -71,7 +82,7 @@ def parse(content: bytes, place: str) -> Application:
 
 
 def specify(
-    application: Application, permit: Permit, offers: dict[str, dict[str, Any]], now: datetime
+    application: Application, permit: Permit, offers: Mapping[str, Offer], now: datetime
 ) -> JobSpec:
     """The specification of a job, with calibrated noise and the hospitals' own column bounds.
 
@@ -95,7 +106,7 @@ def specify(
             evaluation=_evaluation(application, permit.delta, hidden),
             evaluation_rounds=_spread(application.rounds, application.evaluations),
             strategy=Strategy(
-                name=application.strategy, server_learning_rate=application.server_learning_rate
+                name=application.strategy, server_learning_rate=_server_rate(application)
             ),
             round_seconds=application.round_seconds,
             not_after=now + timedelta(hours=application.hours),
@@ -106,6 +117,11 @@ def specify(
             f"the job is not valid: {first_problem(error)}",
             "Correct what the job asks for",
         ) from error
+
+
+def _server_rate(application: Application) -> Decimal:
+    given = application.server_learning_rate
+    return _SERVER_RATES[application.strategy] if given is None else given
 
 
 def _training(application: Application, delta: Decimal, hidden: dict[str, Any]) -> TaskCall:
@@ -149,7 +165,7 @@ def _spread(rounds: int, count: int) -> tuple[int, ...]:
     return tuple(sorted({round(rounds * (number + 1) / count) for number in range(count)} - {0}))
 
 
-def _column(name: str, application: Application, offers: dict[str, dict[str, Any]]) -> Column:
+def _column(name: str, application: Application, offers: Mapping[str, Offer]) -> Column:
     """The column as every hospital declares it; they must agree, or values cannot be mixed."""
     found: Column | None = None
     for dataset in application.datasets:
@@ -159,7 +175,7 @@ def _column(name: str, application: Application, offers: dict[str, dict[str, Any
                 f"no hospital offers {dataset}",
                 "See `commensal coordinator catalogue` for what is offered",
             )
-        column = Schema.model_validate(offers[dataset]["schema"]).find(name)
+        column = offers[dataset].dataset_schema.find(name)
         if column is None:
             raise LocalError(
                 "COLUMN_UNKNOWN",

@@ -6,6 +6,7 @@ whether to take part, and each of its answers is checked before it touches the m
 
 import contextlib
 import math
+from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
@@ -17,7 +18,8 @@ from connector.flower.server import FleetRun
 from connector.identity.keys import SigningKey
 from connector.jobs import JobSpec, Step
 from coordinator.aggregation import strategies
-from coordinator.jobs.exchange import Answer, Exchange, Member
+from coordinator.jobs.exchange import OFFLINE, Answer, Exchange, Member
+from coordinator.recorder import Record
 from policies.errors import Error
 from policies.permit import Permit
 
@@ -26,9 +28,11 @@ if TYPE_CHECKING:
 
     Vector = np.ndarray[Any, Any]
 
-Record = Callable[[entries.Entry], None]
+ARRIVAL_SECONDS = 30.0
 START_SECONDS = 120.0
 END_SECONDS = 10.0
+NOT_ENROLLED = "NOT_ENROLLED"
+_MOST_MISSED = 2  # steps in a row without a word; the next one is not sent
 
 
 class JobRefused(Exception):  # noqa: N818 - an outcome, not an error of the program
@@ -64,6 +68,7 @@ class JobRun:
         event: Callable[[str, dict[str, Any]], None],
         record: Record,
     ) -> None:
+        self._run = run
         self._exchange = Exchange(run, key)
         self._spec = spec
         self._job = spec.digest
@@ -73,9 +78,15 @@ class JobRun:
         self._event = event
         self._record = record
         self._present: list[Member] = []
+        self._missed: Counter[str] = Counter()
+        self._heard: set[str] = set()
 
     def start(self) -> None:
-        """Ask every hospital to take part. Raises `JobRefused` when too few agree."""
+        """Ask every hospital to take part. Raises `JobRefused` when too few agree, or could.
+
+        Hospitals that are enrolled but not connected have half a minute to come (back): jobs are
+        submitted while a coordinator or a node restarts, too.
+        """
         self._record(
             entries.JobStarted(
                 time=utc_now(),
@@ -84,6 +95,10 @@ class JobRun:
                 participants=tuple(member.name for member in self._members),
             )
         )
+        self._tell_absent()
+        if len(self._members) < self._permit.minimum_participants:
+            raise JobRefused
+        self._run.wait_online([member.node_id for member in self._members], ARRIVAL_SECONDS)
         answers = self._exchange.ask(
             self._members,
             "start",
@@ -127,8 +142,11 @@ class JobRun:
         return result
 
     def end(self, reason: str) -> None:
-        """Tell every hospital that asked for it or not: the job is over, free what it holds."""
-        with contextlib.suppress(Error):  # the run may be closed; a job's deadline ends it too
+        """Tell every hospital, asked or not: the job is over, free what it holds.
+
+        Best effort, after the job has its final state: the job's own deadline ends it, too.
+        """
+        with contextlib.suppress(Error):  # the run may be closed
             self._exchange.ask(
                 self._members,
                 "end",
@@ -136,7 +154,6 @@ class JobRun:
                 seconds=END_SECONDS,
                 enough=len(self._present),
             )
-        self._record(entries.JobEnded(time=utc_now(), job=self._job, reason=reason))
 
     def _ask_step(self, step: Step, parameters: "Vector") -> list[Answer]:
         call, width = step.call, self._spec.features.width
@@ -146,17 +163,39 @@ class JobRun:
             {"job": self._job, "round": step.round, "task": call.task},
             {"parameters": parameters},
             seconds=self._spec.round_seconds,
-            enough=self._permit.minimum_participants,
+            enough=self._enough(),
             accepts=lambda arrays: call.definition.returns(call.arguments, width, arrays),
         )
         for answer in answers:
             self._tell_step(step, answer)
-        silent = {answer.member.name for answer in answers if answer.silent}
-        self._present = [member for member in self._present if member.name not in silent]
+        self._keep_present(answers)
         good = [answer for answer in answers if answer.good]
         if len(good) < self._permit.minimum_participants:
             raise JobFailed
         return good
+
+    def _enough(self) -> int:
+        """How many good answers end a round early: all, until each hospital has answered once.
+
+        A first step takes longer than those after it (a worker loads its libraries), and not
+        everywhere equally long.
+        """
+        known = all(member.name in self._heard for member in self._present)
+        return self._permit.minimum_participants if known else len(self._present)
+
+    def _keep_present(self, answers: list[Answer]) -> None:
+        """Who is offline, or was silent twice in a row, is not asked again in this job."""
+        gone = set()
+        for answer in answers:
+            name = answer.member.name
+            if not answer.silent:
+                self._heard.add(name)
+                self._missed[name] = 0
+                continue
+            self._missed[name] += 1
+            if answer.code == OFFLINE or self._missed[name] >= _MOST_MISSED:
+                gone.add(name)
+        self._present = [member for member in self._present if member.name not in gone]
 
     def _evaluation(self, step: Step, answers: list[Answer]) -> dict[str, Any]:
         histogram = scores.total([answer.arrays["histogram"] for answer in answers])
@@ -169,6 +208,14 @@ class JobRun:
             "auc_noise": area.noise if area else None,
             "accuracy": scores.accuracy(histogram),
         }
+
+    def _tell_absent(self) -> None:
+        members = {member.name for member in self._members}
+        for dataset in self._spec.datasets:
+            name = dataset.partition("/")[0]
+            if name not in members:
+                body = {"hospital": name, "code": NOT_ENROLLED, "rules": []}
+                self._event("declined", body)
 
     def _tell_start(self, answer: Answer) -> None:
         body = {"hospital": answer.member.name, "code": answer.code, "rules": list(answer.rules)}

@@ -7,7 +7,7 @@ parallel composition over the two folds).
 """
 
 from collections.abc import Mapping, Sequence
-from contextlib import closing
+from contextlib import closing, suppress
 from dataclasses import dataclass, field
 from typing import Any, BinaryIO
 
@@ -128,10 +128,10 @@ class _People:
 
     def _identify(self, batch: sources.Batch, position: int, cell: Cell) -> str:
         who = None
-        try:
+        with suppress(ValueError):
             who = identifier(cell, self._dataset.source.decimal_mark)
-        except ValueError:
-            pass
+        if who and who not in self._missing:
+            return who
         place = f"row {batch.first_row + position} of {self._dataset.source.path}"
         if who is None:
             raise LocalError(
@@ -140,13 +140,11 @@ class _People:
                 "Export identifiers as text: a number that was rounded, or text with invisible"
                 " characters, may stand for several people",
             )
-        if not who or who in self._missing:
-            raise LocalError(
-                "PERSON_MISSING",
-                f"{place} has no {self._dataset.person_column!r}",
-                "Every row needs the identifier of its person: contributions are bounded by person",
-            )
-        return who
+        raise LocalError(
+            "PERSON_MISSING",
+            f"{place} has no {self._dataset.person_column!r}",
+            "Every row needs the identifier of its person: contributions are bounded by person",
+        )
 
 
 @dataclass(repr=False)

@@ -1,5 +1,6 @@
 """The list of the people who have opted out: a text file, one identifier per line, in UTF-8."""
 
+from contextlib import suppress
 from pathlib import Path
 from typing import BinaryIO
 
@@ -8,7 +9,7 @@ from node.data.identifiers import identifier
 
 MAX_BYTES = 1 << 28
 # A table's line would be taken for one long identifier, which nobody has.
-_OF_A_TABLE = frozenset("\"',;\t")
+_OF_A_TABLE = frozenset('",;\t')
 
 
 def read(path: Path, file: BinaryIO) -> frozenset[str]:
@@ -21,10 +22,8 @@ def read(path: Path, file: BinaryIO) -> frozenset[str]:
     if len(content) > MAX_BYTES:
         raise _unreadable(path, f"has more than {MAX_BYTES} bytes")
     text = None
-    try:
+    with suppress(UnicodeDecodeError):  # which holds the file's bytes
         text = content.decode("utf-8-sig")
-    except UnicodeDecodeError:
-        pass  # the exception holds the file's bytes
     if text is None:
         raise _unreadable(path, "is not UTF-8 text")
     lines = enumerate(text.split("\n"), start=1)
@@ -34,11 +33,10 @@ def read(path: Path, file: BinaryIO) -> frozenset[str]:
 def _person(path: Path, number: int, line: str) -> str | None:
     line = line.removesuffix("\r")
     found = None
-    if _OF_A_TABLE.isdisjoint(line):
-        try:
-            found = identifier(line)
-        except ValueError:
-            pass
+    with suppress(ValueError):
+        found = identifier(line)
+    if found is not None and (found.strip("'") != found or not _OF_A_TABLE.isdisjoint(line)):
+        found = None
     if found is None:
         raise _unreadable(path, f"has no plain identifier in line {number}")
     return found

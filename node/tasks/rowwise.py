@@ -9,9 +9,10 @@ an edge of a histogram, and make one person move them all.
 So records are computed on with two kinds of operation only:
 
 - elementwise `+`, `-`, `*`, `/`, square root, comparison and rounding to an integer: IEEE 754
-  (2019, section 5) fixes every bit of the result, so any kernel gives the same one. Each is a call
-  of its own, so none is fused with the next. A sum is a tree of such additions whose shape follows
-  from public sizes, or from the number of the person's own rows;
+  (2019, section 5) fixes every bit of the result (of a NaN, that it is one, which then counts as
+  zero), so any kernel gives the same one. Each is a call of its own, so none is fused with the
+  next. A sum is a tree of such additions whose shape follows from public sizes, or from the
+  number of the person's own rows;
 - the C library's function of one number, called for each element by itself.
 
 This assumes nothing about kernels, threads or processors; tests check it bit by bit as well.

@@ -91,7 +91,8 @@ class Constraints:
             return tuple(
                 self.literal(item, kinds, f"{path}[{index}]") for index, item in enumerate(value)
             )
-        if self.nodes.context.dataspace and isinstance(value, Decimal | int):
+        number = isinstance(value, Decimal | int) and not isinstance(value, bool)
+        if self.nodes.context.dataspace and number:
             refuse("ODRL_SYNTAX", path, "is a bare number, which this protocol does not allow",
                    'Write "5", or {"@value": "5", "@type": "xsd:integer"}')  # fmt: skip
         return self.literal(value, kinds, path)

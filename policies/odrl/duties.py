@@ -98,7 +98,8 @@ def _discharges(
     targets = {asset.uid for asset in duty.scope.targets}
     if targets and (performed.target is None or not targets & world.collections(performed.target)):
         return False
-    then = Subject(replace(world, now=performed.at), performed.values)
+    operands = {**world.operands, **performed.values}
+    then = Subject(replace(world, now=performed.at, operands=operands))
     needed: tuple[AnyConstraint, ...] = action.refinements
     if in_time:
         needed = (*needed, *duty.constraints)

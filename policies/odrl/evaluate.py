@@ -7,6 +7,7 @@ something is unknown is `undetermined`, and then nothing is permitted.
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
+from datetime import datetime
 from enum import StrEnum
 
 from policies.odrl import inherit
@@ -24,7 +25,7 @@ from policies.odrl.model import (
     Prohibition,
 )
 from policies.odrl.satisfy import Outcome, Satisfaction, Subject, conjunction, satisfy
-from policies.odrl.terms import DCT, Conflict
+from policies.odrl.terms import DATE_TIME, DCT, Conflict
 from policies.odrl.world import DeonticState, Request, World
 
 
@@ -104,7 +105,7 @@ def evaluate(
     Raises `PolicyError` (ODRL_TERM, ODRL_CYCLE) if a parent is not known.
     """
     policy = inherit.resolve(policy, known or {}) if policy.inherits else policy
-    world = with_definitions(world, policy)
+    world = with_definitions(_timed(world, request), policy)
     outcomes = [
         _permission(inherit.placed(rule, policy.scope), _uid(policy, "permission", i, rule.uid),
                     request, world)
@@ -129,6 +130,14 @@ def evaluate(
         ),
         void=void,
     )
+
+
+def _timed(world: World, request: Request) -> World:
+    """Only a world without a clock takes the time from the request."""
+    stated = request.context.get(DATE_TIME, ())
+    if world.now is None and len(stated) == 1 and isinstance(stated[0], datetime):
+        return replace(world, now=stated[0])
+    return world
 
 
 def _uid(policy: Policy, kind: str, index: int, uid: str | None) -> str:

@@ -153,8 +153,9 @@ class _World:
                 unit = one(self._graph, node, ODRL + "unit")
                 if unit is not None:
                     units[operand] = unit
+        now = self._now(operands.pop(terms.DATE_TIME, ()))
         return World(
-            now=self._now(), operands=operands, units=units, since=since,
+            now=now, operands=operands, units=units, since=since,
             attributes=self._attributes(), part_of=part_of,
             broader=self._relation(
                 RDF_TYPE, SKOS + "broader", SKOS + "broaderTransitive", RDFS + "subClassOf"
@@ -165,11 +166,13 @@ class _World:
             agreed_at=self._time(self._state, COMMENSAL + "agreedAt"),
         )  # fmt: skip
 
-    def _now(self) -> datetime | None:
+    def _now(self, stated: Values) -> datetime | None:
         for node in self._included:
             if str(node) in (CURRENT_TIME, SOTW + "currentTime"):
                 return self._time(node, DCT + "issued")
-        return None
+        if len(stated) > 1:
+            refuse("ODRL_VALUE", "$", "gives more than one current time")
+        return next((value for value in stated if isinstance(value, datetime)), None)
 
     def _facts(self, node: "Node") -> Iterable[tuple[str, Values]]:
         if objects(self._graph, node, ODRL + "leftOperand"):

@@ -99,15 +99,15 @@ class Reader:
         """Read the outermost object. Raises `PolicyError`."""
         metadata: list[tuple[str, Value]] = []
         node = self._policy_node(value, metadata)
-        scope = self._scope(node)
+        profiles = self.nodes.each(node, "profile", self._profile)
         policy = Policy(
             uid=self._required_id(node),
             kind=self._policy_kind(node),
             permissions=self.nodes.each(node, "permission", self._permission),
             prohibitions=self.nodes.each(node, "prohibition", self._prohibition),
             obligations=self.nodes.each(node, "obligation", self._duty),
-            scope=scope,
-            profiles=self.nodes.each(node, "profile", self._profile),
+            scope=self._scope(node),
+            profiles=profiles,
             conflict=self._conflict(node),
             inherits=self.nodes.each(node, "inheritFrom", self.nodes.identifier),
             timestamp=self._timestamp(node),
@@ -275,10 +275,8 @@ class Reader:
         collection = f"{kind}Collection" in named or bool(sources or refinements)
         if len(sources) > 1 or (uid is None and not sources):
             refuse("ODRL_SYNTAX", node.path, f"must name one {kind.lower()}")
-        return (
-            uid, sources[0] if sources else None, self.nodes.each(node, "partOf", self.nodes.identifier),
-            refinements, collection,
-        )  # fmt: skip
+        part_of = self.nodes.each(node, "partOf", self.nodes.identifier)
+        return uid, sources[0] if sources else None, part_of, refinements, collection
 
     def _constraints(self, node: Node, key: str) -> tuple[AnyConstraint, ...]:
         return self.nodes.each(node, key, self.constraints.read)

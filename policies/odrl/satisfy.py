@@ -44,8 +44,9 @@ class Outcome:
 class Subject:
     """From whose point of view operands are looked up.
 
-    `stated` values come before the world's. `alone` is for the refinement of a party or an asset:
-    only its own attributes count, never those of the request. `any_value` is set for prohibitions.
+    `stated` values (what the requester says) count only where the world knows nothing better.
+    `alone` is for the refinement of a party or an asset: then `stated` are its own attributes, and
+    nothing else counts. `any_value` is set for prohibitions.
     """
 
     world: World
@@ -56,19 +57,16 @@ class Subject:
     def values_of(self, constraint: Constraint) -> Values:
         """The operand's values; empty when it is not known, or known in another unit."""
         left, world = constraint.left, self.world
-        if left in self.stated:
-            return self.stated[left]
-        if self.alone:
-            return ()
         if constraint.unit is not None and world.units.get(left) != constraint.unit:
             return ()
-        if left in world.operands:
-            return world.operands[left]
+        if self.alone:
+            return self.stated.get(left, ())
+        known = world.operands.get(left, ())
         if left == terms.DATE_TIME and world.now is not None:
-            return (world.now,)
-        if left in (terms.ELAPSED_TIME, terms.DELAY_PERIOD):
-            return _elapsed(world)
-        return ()
+            known = (world.now,)
+        elif left in (terms.ELAPSED_TIME, terms.DELAY_PERIOD) and not known:
+            known = _elapsed(world)
+        return known or self.stated.get(left, ())
 
 
 def satisfy(constraint: AnyConstraint, subject: Subject) -> Outcome:

@@ -98,7 +98,11 @@ def _check_one(item: object, path: str) -> None:
             refuse("ODRL_VALUE", path, "has a character that is not Unicode text")
         if len(item) > values.MAX_TEXT:
             refuse("ODRL_TOO_LARGE", path, f"has more than {values.MAX_TEXT} characters")
-    elif isinstance(item, float | _Unreadable) or (isinstance(item, Decimal) and _too_long(item)):
+    elif (
+        isinstance(item, float | _Unreadable)
+        or (isinstance(item, Decimal) and _too_long(item))
+        or (isinstance(item, int) and item.bit_length() > 3 * MAX_DIGITS)
+    ):
         refuse("ODRL_VALUE", path, f"is not a decimal number of at most {MAX_DIGITS} digits")
     elif item is not None and not isinstance(item, list | bool | int | Decimal):
         refuse("ODRL_SYNTAX", path, "is not JSON")

@@ -28,8 +28,9 @@ class DeonticState(StrEnum):
 class Request:
     """One rule of a request: who (`assignee`) asks to exercise `action` on `target`.
 
-    `context` are values that the requester states for left operands (a purpose); they stand in
-    front of the world's. `uid` names the request, `rule_uid` its rule (they may be the same).
+    `context` are values that the requester states for left operands (a purpose); what the world
+    knows itself is believed before them. `uid` names the request, `rule_uid` its rule (they may be
+    the same).
     """
 
     uid: str
@@ -68,11 +69,12 @@ class DutyRecord:
 class World:
     """The state of the world.
 
-    `operands` maps a left operand's IRI to its value, or values (all columns asked for); `units`
-    to the IRI of its unit; `since` to the time at which it came to be. `attributes` are operands of
-    single parties and assets, for refinements. `part_of` and `broader` lead from an IRI to the next
-    collections and broader concepts (or types), `included_in` and `implies` from action to actions.
-    `events` are periods. `agreed_at` is when the clocks of elapsedTime and delayPeriod started.
+    `now` is the value of odrl:dateTime. `operands` maps another left operand's IRI to its value, or
+    values (all columns asked for); `units` to the IRI of its unit; `since` to when it came to be.
+    `attributes` are operands of single parties and assets, for refinements. `part_of` and `broader`
+    lead from an IRI to the next collections and broader concepts (or types), `included_in` and
+    `implies` from action to actions. `events` are periods. `agreed_at` is when the clocks of
+    elapsedTime and delayPeriod started.
     """
 
     now: datetime | None = None

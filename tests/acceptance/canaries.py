@@ -6,7 +6,7 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 TEXTS = tuple(f"CANARY{field}x7Qz" for field in ("PERSON", "SEX", "WARD", "DIED", "REMARK", "AGE"))
-NUMBERS = tuple(f"{base}.918273{digits}" for base, digits in zip(range(31, 91, 6), range(55, 65)))
+NUMBERS = tuple(f"{31 + 6 * number}.918273{55 + number}" for number in range(10))
 UNDECLARED_NUMBER = "8273.645182"
 _DIGITS = 6  # a number that was rounded, but not much, is still that number
 

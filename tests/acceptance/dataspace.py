@@ -1,4 +1,4 @@
-"""A small data space over real processes: invented records, permits and jobs as people write them."""
+"""A small data space over real processes: invented records, permits and jobs as files."""
 
 import csv
 import io
@@ -219,7 +219,7 @@ def hospital(name: str, records: str | None = None, **changed: str) -> Hospital:
 
 def patients(name: str, count: int = 300) -> list[dict[str, str]]:
     """Invented people, the same ones for the same name."""
-    chance = random.Random(name)
+    chance = random.Random(name)  # noqa: S311 - invented people
     return [
         {
             "person": f"{name}-{number}",

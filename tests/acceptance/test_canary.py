@@ -1,4 +1,4 @@
-"""No record leaves: markers in every field of a node's records are found in nothing it sends or keeps."""
+"""No record leaves: markers in every field of a node's records are in nothing it sends or keeps."""
 
 import base64
 import struct
@@ -66,8 +66,8 @@ def marked(age: str = "") -> str:
     for number, row in enumerate(rows):
         row |= {"person": f"{PERSON}{number}", "age": NUMBERS[number % len(NUMBERS)]}
         row["remark"] = f"{REMARK} {UNDECLARED_NUMBER}"
-    for row, (name, text) in zip(rows[3::40], [("sex", SEX), ("ward", WARD), ("died", DIED)] * 2):
-        row[name] = text
+    for number, (name, text) in enumerate((("sex", SEX), ("ward", WARD), ("died", DIED))):
+        rows[3 + number][name] = rows[250 + number][name] = text
     if age:
         rows[200]["age"] = age
     header = ",".join(rows[0])
@@ -117,7 +117,7 @@ def test_nothing_that_processes_print_write_or_store_holds_a_marker(marked_space
 
 @dataclass
 class Door:
-    """One node's real gate with real workers in this process; keeps every byte that it gives out."""
+    """One node's real gate with real workers, in this process; keeps every byte that comes out."""
 
     directory: Path
     open_worker: Callable[..., Any] | None = None

@@ -8,6 +8,7 @@ import sys
 import time
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Self
 
 import pytest
 from processes import family, start_time
@@ -42,7 +43,7 @@ class Demo:
                 env=environment, start_new_session=True,
             )  # fmt: skip
 
-    def __enter__(self) -> "Demo":
+    def __enter__(self) -> Self:
         return self
 
     def __exit__(self, *_: object) -> None:

@@ -11,31 +11,32 @@ LIMIT_MEGABYTES = 120
 NODE = NAMES[0]
 
 
-def test_an_idle_node_is_small_before_and_after_a_job_and_its_worker_is_gone(space: DataSpace):
-    sandbox = space.sandbox
-    node = sandbox.process_id(NODE)
-    before = resident_megabytes(node)
-    assert children(node) == [], "a worker without a job"
-    assert listening(node) == []
+def test_an_idle_node_is_small_after_its_start_and_after_a_job_and_its_worker_is_gone(
+    shared_space: DataSpace,
+):
+    sandbox = shared_space.sandbox
+    after_job = sandbox.process_id(NODE)
+    sandbox.stop(NAMES[1])
+    sandbox.start_nodes([NAMES[1]])
+    after_start = sandbox.process_id(NAMES[1])
+    megabytes = {pid: resident_megabytes(pid) for pid in (after_job, after_start)}
+    print(f"resident after a job and after a start: {megabytes} MB")
+    assert max(megabytes.values()) < LIMIT_MEGABYTES
+    for pid in megabytes:
+        assert children(pid) == [], "a worker without a job"
+        assert listening(pid) == [], "a node makes outbound connections only"
 
-    space.permit("permit-1")
-    job = space.submit("job-1", "permit-1", "0.5")
-    assert job.code == 0, job
-    after = resident_megabytes(node)
-    assert children(node) == [], "a worker is left of a job that is over"
-    assert listening(node) == []
-    print(f"resident: {before:.0f} MB before a job, {after:.0f} MB after")
-    assert max(before, after) < LIMIT_MEGABYTES
 
-
-def test_only_the_coordinator_listens_and_only_where_it_says(space: DataSpace):
-    port = int(space.sandbox.office.address().rpartition(":")[2])
-    (found,) = listening(space.sandbox.process_id("coordinator"))
+def test_only_the_coordinator_listens_and_only_where_it_says(shared_space: DataSpace):
+    port = int(shared_space.sandbox.office.address().rpartition(":")[2])
+    (found,) = listening(shared_space.sandbox.process_id("coordinator"))
     assert found == f"tcp 0100007F:{port:04X}"
 
 
-def test_a_worker_has_neither_network_nor_files(space: DataSpace):
-    checked = space.sandbox.attempt("node", "check", str(space.sandbox.directory(NODE)))
+def test_a_worker_has_neither_network_nor_files(shared_space: DataSpace):
+    checked = shared_space.sandbox.attempt(
+        "node", "check", str(shared_space.sandbox.directory(NODE))
+    )
     assert checked.code == 0, checked
     confined = re.search(r"confined by: (.*)", checked.output)
     assert confined, checked

@@ -1,18 +1,18 @@
-"""A log that was changed after the fact: an auditor names the place, and its own node refuses it."""
+"""A log that was changed after the fact: an auditor names the place, its own node refuses it."""
 
 import os
 import random
 import shutil
-from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
-from dataspace import NAMES, DataSpace, hospital, one_line
+from dataspace import NAMES, DataSpace, one_line
 
 from connector.audit.journal import END
+from connector.audit.log import Log
 from connector.audit.verify import Report, verify
-from connector.identity.keys import VerifyKey
+from connector.identity.keys import SigningKey, VerifyKey
 from coordinator.sandbox import Sandbox
 
 pytestmark = pytest.mark.slow
@@ -21,7 +21,7 @@ FLIPS = 200
 
 @dataclass
 class Kept:
-    """Copies of a node's log after a job: `running`, taken beside the writer, and `stopped`."""
+    """A node's directory, and copies of its log: beside the writer, and after one has closed it."""
 
     sandbox: Sandbox
     node: Path
@@ -31,19 +31,14 @@ class Kept:
 
 
 @pytest.fixture(scope="module")
-def kept(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Kept]:
-    copies = tmp_path_factory.mktemp("copies")
-    with Sandbox(tmp_path_factory.mktemp("space")) as sandbox:
-        space = DataSpace(sandbox, tmp_path_factory.mktemp("texts"))
-        space.open([hospital(name) for name in NAMES])
-        space.permit("permit-1")
-        job = space.submit("job-1", "permit-1", "0.5")
-        assert job.code == 0, job
-        node = sandbox.directory(NAMES[0])
-        running = shutil.copytree(node / "log", copies / "running")
-        sandbox.stop(NAMES[0])
-        stopped = shutil.copytree(node / "log", copies / "stopped")
-        yield Kept(sandbox, node, running, stopped, space.key(NAMES[0]))
+def kept(shared_space: DataSpace, tmp_path_factory: pytest.TempPathFactory) -> Kept:
+    name, copies = NAMES[0], tmp_path_factory.mktemp("copies")
+    node = shutil.copytree(shared_space.sandbox.directory(name), copies / name)
+    running = shutil.copytree(node / "log", copies / "running")
+    key = SigningKey.load(node / "identity" / "signing.key")
+    Log.open(node / "log", key).close()
+    stopped = shutil.copytree(node / "log", copies / "stopped")
+    return Kept(shared_space.sandbox, node, running, stopped, key.verify_key)
 
 
 def signed_files(log: Path) -> dict[str, int]:
@@ -78,7 +73,7 @@ def test_a_byte_flipped_anywhere_is_found_and_its_place_is_named(kept, tmp_path,
     sizes = signed_files(original)
     assert {"entries", "hashes", "checkpoint", "key.pub"} <= set(sizes)
     assert ("journal" in sizes) is (state == "running"), "what is settled leaves the journal"
-    chance = random.Random(f"tampering {state}")
+    chance = random.Random(f"tampering {state}")  # noqa: S311 - the same places every time
     log = shutil.copytree(original, tmp_path / "log")
     for number in range(FLIPS):
         file = sorted(sizes)[number % len(sizes)]
@@ -98,7 +93,7 @@ def test_a_byte_flipped_anywhere_is_found_and_its_place_is_named(kept, tmp_path,
 @pytest.mark.parametrize("file", ["entries", "hashes", "checkpoint", "key.pub"])
 def test_a_file_that_was_cut_or_removed_is_found(kept, tmp_path, file):
     size = (kept.stopped / file).stat().st_size
-    chance = random.Random(f"cutting {file}")
+    chance = random.Random(f"cutting {file}")  # noqa: S311 - as above
     for length in (0, size - 1, *(chance.randrange(size) for _ in range(6))):
         log = shutil.copytree(kept.stopped, tmp_path / f"{length}", dirs_exist_ok=True)
         os.truncate(log / file, length)

@@ -2,10 +2,12 @@
 # ruff: noqa: ARG001, PLC0415, PTH208, S108, S606 - one signature for all; attacks are what it is for
 
 import ctypes
+import fcntl
 import mmap
 import os
 import signal
 import socket
+import struct
 import subprocess
 import sys
 import threading
@@ -24,6 +26,7 @@ def echo(arguments, arrays, features, outcome, person):
 def attempts(arguments, arrays, features, outcome, person):
     """1 for each attempt that works, 0 for each that the system refuses."""
     libc = ctypes.CDLL(None, use_errno=True)
+    pipe = os.pipe()
 
     def call(*parts):
         if libc.syscall(*parts) < 0:
@@ -56,6 +59,14 @@ def attempts(arguments, arrays, features, outcome, person):
         "signal the node": lambda: os.kill(os.getppid(), 0),
         "signal everybody": lambda: os.kill(-1, 0),
         "signal the group": lambda: os.kill(0, 0),
+        "own a pipe for the node": lambda: fcntl.fcntl(pipe[0], fcntl.F_SETOWN, os.getppid()),
+        "choose a pipe's signal": lambda: fcntl.fcntl(pipe[0], fcntl.F_SETSIG, 10),
+        "own a pipe for a thread": lambda: fcntl.fcntl(
+            pipe[0], 15, struct.pack("ii", 1, os.getppid())
+        ),
+        "processors of the node": lambda: os.sched_setaffinity(
+            os.getppid(), os.sched_getaffinity(os.getppid())
+        ),
         "pidfd": lambda: os.close(os.pidfd_open(os.getppid())),
         "fork": lambda: os.fork() or os._exit(0),
         "exec": lambda: os.execv("/bin/true", ["true"]),
@@ -66,7 +77,10 @@ def attempts(arguments, arrays, features, outcome, person):
     }
     # Unconfined, some of these would do harm: the test that shows that they work names its own.
     names = arguments.get("only", list(tries))
-    return {name: np.array([works(tries[name])]) for name in names}
+    results = {name: np.array([works(tries[name])]) for name in names}
+    for end in pipe:
+        os.close(end)
+    return results
 
 
 def prctl(libc, option, value):

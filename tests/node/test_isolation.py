@@ -163,6 +163,37 @@ def test_the_runtime_is_not_the_directory_that_holds_it():
     assert Path(sys.prefix) not in paths
 
 
+@pytest.mark.parametrize(("filtered", "outcome"), [(False, "received"), (True, "refused nothing")])
+def test_a_pipe_does_not_signal_the_node(filtered, outcome):
+    # Without Landlock, which knows signals only on recent kernels. The node here is this program.
+    program = """
+import ctypes, fcntl, signal
+filtered = sys.argv[1] == "True"
+received = []
+signal.signal(signal.SIGUSR1, lambda *_: received.append(1))
+child = os.fork()
+if child == 0:
+    node = os.getppid()
+    if filtered:
+        ctypes.CDLL(None).prctl(38, 1, 0, 0, 0)
+        seccomp.install()
+    ours, theirs = os.pipe()
+    refused = 0
+    for command, value in ((fcntl.F_SETOWN, node), (fcntl.F_SETSIG, int(signal.SIGUSR1))):
+        try:
+            fcntl.fcntl(ours, command, value)
+        except PermissionError:
+            refused += 1
+    fcntl.fcntl(ours, fcntl.F_SETFL, fcntl.fcntl(ours, fcntl.F_GETFL) | os.O_ASYNC)
+    if refused in (0, 2):
+        os.write(theirs, b"x")
+    os._exit(refused)
+refused = os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
+print(*(["refused"] if refused == 2 else []), "received" if received else "nothing")
+"""
+    assert run(program, str(filtered)) == outcome
+
+
 def test_an_unknown_machine_has_no_filter(monkeypatch):
     monkeypatch.setattr(seccomp, "ARCHITECTURES", {})
     with pytest.raises(OSError, match="no system call table"):

@@ -90,6 +90,37 @@ def test_it_stays_undumpable(machine):
     assert verdict(machine, machine.prctl, 15) == ALLOW
 
 
+def test_no_signal_by_way_of_a_descriptor(machine):
+    set_owner, set_signal, set_owner_ex, lease, notify = 8, 10, 15, 1024, 1026
+    for command in (set_owner, set_signal, set_owner_ex, lease, notify):
+        for high in (0, 1 << 32):  # the kernel cuts a command to its low half
+            assert verdict(machine, machine.fcntl, 5, high + command, PID + 1) == EPERM
+    duplicate, get_flags, set_flags, get_owner = 1030, 3, 4, 9
+    for command in (0, duplicate, get_flags, set_flags, get_owner):
+        assert verdict(machine, machine.fcntl, 5, command, PID + 1) == ALLOW
+
+
+def test_no_signal_and_no_typing_by_way_of_a_device(machine):
+    for command in (0x8901, 0x8902, 0x5452, 0x5412, 0x541C):
+        assert verdict(machine, machine.ioctl, 5, command) == EPERM
+    is_a_terminal, close_on_exec = 0x5401, 0x5451
+    for command in (is_a_terminal, close_on_exec):
+        assert verdict(machine, machine.ioctl, 5, command) == ALLOW
+
+
+def test_its_own_processors_only(machine):
+    assert verdict(machine, machine.sched_setaffinity, 0) == ALLOW
+    for other in (1, PID, PID + 1):
+        assert verdict(machine, machine.sched_setaffinity, other) == EPERM
+
+
+def test_no_jump_leaves_the_program(machine):
+    code = list(struct.iter_unpack("=HBBI", program(machine, PID)))
+    for position, (operation, if_true, if_false, _) in enumerate(code):
+        if operation not in (0x20, 0x06):
+            assert position + 1 + max(if_true, if_false) < len(code)
+
+
 def test_limits_can_be_read_but_not_set(machine):
     assert verdict(machine, machine.prlimit64, 0, 9, 0, 0x7FFF0000) == ALLOW
     for pointer in (0x1000, 0x7FFF00000000, 1 << 32):
@@ -103,9 +134,7 @@ def test_the_table_agrees_with_the_kernels_headers(name):
     machine = ARCHITECTURES[name]
     found = re.findall(r"#define __NR(?:3264)?_(\w+)\s+(\d+)", HEADERS[name].read_text())
     kernel = {call: int(number) for call, number in reversed(found)}
-    ours = refused(machine) | {
-        call: getattr(machine, call) for call in ("clone", "kill", "tgkill", "prctl", "prlimit64")
-    }
+    ours = refused(machine) | {call: getattr(machine, call) for call in machine._fields[2:]}
     assert kernel["clone3"] == 435
     wrong = {call for call, number in ours.items() if call in kernel and kernel[call] != number}
     assert wrong == set()

@@ -1,11 +1,16 @@
+import contextlib
 import os
+import re
 import select
+import signal
 import subprocess
 import sys
 import threading
 from pathlib import Path
 
 import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 import stub_worker
 
@@ -14,8 +19,11 @@ from connector.errors import LocalError
 from connector.features import FeatureMap
 from connector.folds import Split
 from connector.schema import Column
+from node import data, isolation, worker_child, worker_launch
 from node.data.dataset import Dataset
-from node.worker import Assignment, Sandbox, Worker
+from node.data.version import version_of
+from node.worker import Assignment, Sandbox, Worker, _start
+from node.worker_messages import LOAD_CODES
 
 STUB = str(Path(stub_worker.__file__).resolve())
 CANARY = 86.75309
@@ -99,6 +107,8 @@ def test_a_task_gets_its_fold_of_the_minimised_view_and_its_arrays(start):
         "holdout": len(held_out["person"]),
     }
     assert worker.persons() == min(worker.facts.persons.values())
+    assert worker.people() == 39  # p39 is a person, whatever is known of them
+    assert worker.facts.opt_outs_unmatched == 0
 
 
 def test_only_the_folds_of_the_jobs_tasks_are_kept(start):
@@ -117,7 +127,7 @@ def test_what_an_attacker_inside_of_a_worker_would_try_does_not_work(start, ward
     assert worker.facts.layers == ("limits", "landlock", "seccomp")
     arguments = {"key": str(key), "records": str(ward.source.path)}
     results = worker.call("attempts", arguments, {}, 60)
-    assert len(results) == 28
+    assert len(results) == 32
     assert [name for name, worked in results.items() if worked[0]] == []
     assert key.read_text() == "PRIVATE+KEY"
     assert sorted(path.name for path in tmp_path.iterdir()) == [
@@ -142,6 +152,8 @@ def test_the_same_attempts_work_where_nothing_isolates(ward, tmp_path):
             "append to code",
         ),
         *("mode", "signal the node", "pidfd", "spawn", "become dumpable"),
+        *("own a pipe for the node", "choose a pipe's signal", "own a pipe for a thread"),
+        "processors of the node",
     ]
     key = str(tmp_path / "node.key")
     arguments = {"key": key, "records": str(ward.source.path), "only": harmless}
@@ -238,14 +250,211 @@ def test_a_worker_that_was_taken_over_cannot_say_what_it_likes(start, message, c
     assert code_of(worker.call, "bypass", {"bytes": message}, {}, 60) == code
 
 
+@pytest.mark.parametrize(
+    ("code", "reported"),
+    [
+        ("VALUE_UNREADABLE", "VALUE_UNREADABLE"),
+        ("P4711:HIV+:1961-03-04", "DATASET_UNAVAILABLE"),
+        ("TASK_FAILED", "DATASET_UNAVAILABLE"),
+        (["secret"], "DATASET_UNAVAILABLE"),
+        (None, "DATASET_UNAVAILABLE"),
+    ],
+)
+def test_loading_has_a_closed_list_of_codes_too(ward, code, reported):
+    header = {"status": "error", "code": code, "message": "m", "remedy": "r"}
+    assert code_of(start_liar, ward, header) == reported
+
+
+def start_liar(ward, header):
+    """Start a worker that was taken over while it read the records."""
+    message = bytes.fromhex(prefixed(frames.pack(header, {})))
+    program = f"import os, sys; os.write(1, {message!r}); sys.stdin.buffer.read()"
+    return Worker.start(assign(ward, ["echo"]), sandbox(command=("-c", program)))
+
+
+def test_texts_for_the_hospitals_console_are_short_and_cannot_steer_it(ward):
+    message = "row 7\x1b]0;title\x07\x1b[2J\r\n\u202e\x9b1m" + "x" * 9000
+    header = {"status": "error", "code": "ROW_RAGGED", "message": message, "remedy": ["secret"]}
+    with pytest.raises(LocalError) as caught:
+        start_liar(ward, header)
+    assert caught.value.message.startswith("row 7 ]0;title")
+    assert caught.value.message.isprintable()
+    assert len(caught.value.message) == 500
+    assert caught.value.remedy == ""
+
+
+FACTS = {
+    "people": 5,
+    "persons": {"train": 5},
+    "rows": 5,
+    "version": "0a" * 32,
+    "opt_outs_unmatched": 0,
+    "layers": ["limits"],
+}
+
+
+@pytest.mark.parametrize(
+    "lie",
+    [
+        {"people": -1},
+        {"people": "secret"},
+        {"rows": -1},
+        {"persons": {"train": -5}},
+        {"version": "secret"},
+        {"version": "0A" * 32},
+        {"version": "0a" * 32 + "\n"},
+        {"layers": ["secret"]},
+        {"name": "secret"},
+    ],
+)
+def test_facts_that_cannot_be_are_refused(ward, lie):
+    start_liar(ward, {"status": "ok", "facts": FACTS}).close()
+    header = {"status": "ok", "facts": FACTS | lie}
+    assert code_of(start_liar, ward, header) == "ANSWER_MALFORMED"
+
+
+def test_every_code_that_reading_records_can_have_is_on_the_list():
+    places = [*Path(data.__path__[0]).rglob("*.py"), Path(isolation.__file__)]
+    found = re.findall(
+        r"LocalError\(\s*\"([A-Z_]+)\"", "".join(place.read_text() for place in places)
+    )
+    assert len(set(found)) > 12
+    assert set(found) <= LOAD_CODES
+
+
+def test_the_version_is_of_records_list_and_configuration(start, ward):
+    first = start("echo").version()
+    assert start("holdout", holdout="0.5").version() == first
+    assert start("echo", dataset=ward.model_copy(update={"title": "x"})).version() != first
+    ward.opt_outs.write_text("p7\np8\n")
+    second = start("echo").version()
+    text = ward.source.path.read_text()
+    ward.source.path.write_text(text.replace("p0,20", "p0,21"))
+    assert len({first, second, start("echo").version()}) == 3
+
+
+@pytest.mark.parametrize("name", ["source", "opt_outs"])
+@pytest.mark.parametrize("how", ["longer", "replaced", "missing"])
+def test_a_worker_is_stale_when_its_files_are_others(start, ward, name, how):
+    worker = start("echo")
+    assert not worker.stale()
+    path = ward.source.path if name == "source" else ward.opt_outs
+    content = path.read_text()
+    if how == "longer":
+        path.write_text(content + "\n")
+    else:
+        path.unlink()
+    if how == "replaced":
+        (path.parent / "other").write_text(path.name)
+        path.write_text(content)
+    assert worker.stale()
+
+
+@pytest.mark.parametrize("name", ["source", "opt_outs"])
+def test_a_file_that_is_written_to_while_it_is_read_is_refused(ward, monkeypatch, name):
+    path = ward.source.path if name == "source" else ward.opt_outs
+
+    def written_meanwhile(*arguments):
+        found = version_of(*arguments)
+        with path.open("a") as file:
+            file.write("\n")
+        return found
+
+    assignment = assign(ward, ["echo"])
+
+    def view():
+        with contextlib.ExitStack() as opened:
+            files = worker_launch.open_files(ward, opened)
+            start = _start(assignment, sandbox(), files)
+            passed = {"records": os.dup(files.records), "opt_outs": os.dup(files.opt_outs)}
+            return worker_child._view(start.model_copy(update=passed))
+
+    assert view()[0].people == 39
+    monkeypatch.setattr(worker_child, "version_of", written_meanwhile)
+    assert code_of(view) == "FILE_CHANGED"
+
+
+def test_opt_outs_that_match_nobody_are_counted_for_the_operator(start, ward):
+    ward.opt_outs.write_text("p7\nP8\n p9 \n")
+    worker = start("echo")
+    assert worker.facts.opt_outs_unmatched == 1
+    assert worker.people() == 38
+
+
+def test_parquet_is_read_inside_of_the_sandbox_too(start, ward, tmp_path):
+    table = {"person": [1.0, 2.0, 3.0], "age": [30, 40, 50], "sex": ["F"] * 3, "died": [0, 1, 1]}
+    pq.write_table(pa.table(table), tmp_path / "ward.parquet")
+    ward.opt_outs.write_text("02\n")
+    source = {"kind": "parquet", "path": str(tmp_path / "ward.parquet")}
+    changed = Dataset.model_validate(ward.model_dump() | {"source": source})
+    assert start("echo", dataset=changed).people() == 2
+
+
+def under_way(call, *arguments):
+    """A thread in that call, and the codes with which it ended."""
+    codes = []
+    thread = threading.Thread(target=lambda: codes.append(code_of(call, *arguments)))
+    thread.start()
+    return thread, codes
+
+
+def test_aborting_ends_a_call_under_way(start):
+    worker = start("spin", "echo")
+    worker.call("echo", {}, {}, 60)
+    thread, codes = under_way(worker.call, "spin", {}, {}, 600)
+    worker.abort()
+    thread.join()
+    assert codes == ["WORKER_DIED"]
+    worker.abort()
+    assert is_over(worker)
+    worker.close()
+    worker.abort()
+
+
+def test_loading_can_be_aborted(ward):
+    program = "import sys; sys.stdin.buffer.read()"  # it never says that it has loaded
+    spawned = []
+
+    def abort_soon(worker):
+        spawned.append(worker)
+        threading.Thread(target=worker.abort).start()
+
+    silent = sandbox(command=("-c", program))
+    assert (
+        code_of(lambda: Worker.start(assign(ward, ["echo"]), silent, spawned=abort_soon))
+        == "WORKER_DIED"
+    )
+    assert spawned[0]._process.returncode == -signal.SIGKILL
+
+
+def test_a_signal_handler_can_abort_the_call_of_its_own_thread(start):
+    worker = start("spin", "echo")
+    worker.call("echo", {}, {}, 60)
+    before = signal.signal(signal.SIGUSR1, lambda *_: worker.abort())
+    try:
+        main = threading.main_thread().ident
+        # Whenever it comes, before, in or after the wait: the call ends.
+        threading.Thread(target=signal.pthread_kill, args=(main, signal.SIGUSR1)).start()
+        assert code_of(worker.call, "spin", {}, {}, 600) == "WORKER_DIED"
+    finally:
+        signal.signal(signal.SIGUSR1, before)
+
+
+def test_the_senders_patience_is_bounded_by_the_sandbox(start):
+    worker = start("spin", "echo", max_call_seconds=0.05)
+    assert code_of(worker.call, "spin", {}, {}, 86_400) == "TASK_TIMEOUT"
+    assert Sandbox().max_call_seconds == 600
+
+
+def test_a_process_that_cannot_be_started_is_an_error_of_ours(start, monkeypatch):
+    monkeypatch.setattr(sys, "executable", "/nowhere/python")
+    assert code_of(start, "echo") == "WORKER_NOT_STARTED"
+
+
 def test_closing_ends_a_call_under_way(start):
     worker = start("spin", "echo")
     worker.call("echo", {}, {}, 60)
-    codes = []
-    thread = threading.Thread(
-        target=lambda: codes.append(code_of(worker.call, "spin", {}, {}, 600))
-    )
-    thread.start()
+    thread, codes = under_way(worker.call, "spin", {}, {}, 600)
     worker.close()
     thread.join()
     assert codes == ["WORKER_DIED"]

@@ -1,6 +1,7 @@
 """Parquet files with flat columns, read by Arrow batch by batch."""
 
 from collections.abc import Generator, Iterator, Sequence
+from contextlib import suppress
 from typing import Any, BinaryIO
 
 import pyarrow as pa
@@ -95,10 +96,8 @@ def _values(kind: Any) -> Any:
 
 def _cells(source: ParquetSource, column: Any) -> list[Cell]:
     cells: list[Cell] | None = None
-    try:
+    with suppress(UnicodeError):  # which holds the text that is not UTF-8
         cells = column.to_pylist()
-    except UnicodeError:
-        pass  # it holds the text that is not UTF-8
     if cells is None:
         raise problems.unreadable(source.path, "it holds text that is not UTF-8", "Export it again")
     return cells

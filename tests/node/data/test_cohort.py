@@ -1,5 +1,6 @@
 import csv
 import io
+from decimal import Decimal
 from pathlib import Path
 
 import numpy as np
@@ -11,7 +12,7 @@ from hypothesis import strategies as st
 
 from connector.errors import LocalError
 from connector.folds import Split
-from node.data import cohort
+from node.data import cohort, opt_outs
 from node.data.dataset import Dataset
 
 SPLIT = Split(salt="5a" * 16, holdout="0.4")
@@ -71,7 +72,7 @@ def test_cells_become_numbers_codes_and_gaps_within_public_bounds():
 def test_a_view_has_the_permitted_columns_and_no_other():
     view = build(["a,50,F,none,400,alive"], ("died",))
     assert list(view.columns) == ["died"]
-    assert set(vars(view)) == {"columns", "person", "holdout"}  # no identifiers
+    assert set(vars(view)) == {"columns", "person", "holdout", "opt_outs_unmatched"}
 
 
 def test_unpermitted_columns_are_not_even_parsed():
@@ -136,29 +137,132 @@ def test_those_who_opted_out_are_not_there_and_not_even_parsed():
     assert len(view.holdout) == 2
 
 
-def test_a_list_of_opt_outs_is_read_line_by_line():
-    file = io.BytesIO("\ufeff12\r\n  7 \n\nMüller\n".encode())
-    assert cohort.read_opt_outs(Path("o.txt"), file) == {"12", "7", "Müller"}
+def test_people_are_counted_before_anything_is_asked_of_them():
+    view = build(["a,50,,,,", "a,51,,,,", "b,?,,,,", "c,70,,,,"], opted_out={"c"})
+    assert view.people == 2
+    assert len(view.person) == 2
 
 
-def test_a_list_of_opt_outs_that_cannot_be_read_is_not_an_empty_list():
-    with pytest.raises(LocalError) as caught:
-        cohort.read_opt_outs(Path("o.txt"), io.BytesIO(b"12\n\xff\xfe\n"))
-    assert caught.value.code == "OPT_OUTS_UNREADABLE"
-    assert caught.value.__context__ is None
+def test_opt_outs_that_match_nobody_are_counted():
+    view = build(["a,50,,,,", "b,60,,,,", "b,61,,,,"], opted_out={"b", "B", "who never came"})
+    assert view.opt_outs_unmatched == 2
 
 
-def test_numbers_as_identifiers_in_parquet_match_their_text():
-    table = pa.table({"person": [1.0, 2.0, 3.0], "age": [50, 60, 70]})
+def test_one_person_in_several_spellings_is_one_person():
+    view = build(["123,50,,,,", "123.0,60,,,,", "0123,70,,,,", " 123 ,80,,,,"])
+    assert view.people == 1
+    assert same(view.columns["age"], [50])
+
+
+@pytest.mark.parametrize("spelling", ["123", "123.0", "0123"])
+def test_an_opt_out_matches_a_record_in_whatever_spelling(spelling):
+    listed = opt_outs.read(Path("o.txt"), io.BytesIO(f"{spelling}\n".encode()))
+    view = build(["123.0,50,,,,", "124.0,60,,,,", "0123,70,,,,"], opted_out=listed)
+    assert same(view.columns["age"], [60])
+    assert view.opt_outs_unmatched == 0
+
+
+def parquet_of(**columns):
     buffer = io.BytesIO()
-    pq.write_table(table, buffer)
-    parquet = dataset(
+    pq.write_table(pa.table(columns), buffer)
+    described = dataset(
         source={"kind": "parquet", "path": "w"},
         columns=[{"name": "age", "kind": "numeric", "minimum": 20, "maximum": 90}],
         derived=[],
     )
-    view = cohort.build(parquet, io.BytesIO(buffer.getvalue()), ("age",), SPLIT, frozenset({"2"}))
-    assert same(view.columns["age"], [50, 70])
+
+    def build(opted_out=frozenset()):
+        file = io.BytesIO(buffer.getvalue())
+        return cohort.build(described, file, ("age",), SPLIT, frozenset(opted_out))
+
+    return build
+
+
+LARGE = 123456789012345678
+
+
+@pytest.mark.parametrize(
+    "person",
+    [
+        pa.array([LARGE, 5], pa.int64()),
+        pa.array([LARGE, 5], pa.uint64()),
+        pa.array([Decimal(LARGE), Decimal(5)], pa.decimal128(20, 0)),
+        pa.array([Decimal(LARGE), Decimal(5)], pa.decimal128(20, 2)),
+        pa.array([str(LARGE), "5"]),
+        pa.array([Decimal(LARGE), Decimal(5)], pa.decimal128(20, 0)).dictionary_encode(),
+    ],
+    ids=["int64", "uint64", "decimal", "decimal with a scale", "text", "dictionary"],
+)
+def test_identifiers_in_parquet_are_exact(person):
+    view = parquet_of(person=person, age=[50, 60])({str(LARGE)})
+    assert same(view.columns["age"], [60])
+    everybody = parquet_of(person=person, age=[50, 60])({str(LARGE + 1)})  # the same float
+    assert everybody.people == 2
+
+
+def test_floats_as_identifiers_in_parquet_match_their_text_while_they_are_exact():
+    view = parquet_of(person=[1.0, 2.0, 2.0**53 - 1], age=[50, 60, 70])({"2", str(2**53 - 1)})
+    assert same(view.columns["age"], [50])
+
+
+@pytest.mark.parametrize(
+    ("person", "code"),
+    [
+        (pa.array([7.0, 2.0**53]), "PERSON_UNREADABLE"),
+        (pa.array([7.0, 1.5]), "PERSON_UNREADABLE"),
+        (pa.array([True, False]), "PERSON_UNREADABLE"),
+        (pa.array([7.0, None]), "PERSON_MISSING"),
+        (pa.array([7.0, NAN]), "PERSON_MISSING"),
+        (pa.array([7.0, 8.0], pa.float32()), "COLUMN_UNREADABLE"),
+        (pa.array([7, 8], pa.timestamp("s")), "COLUMN_UNREADABLE"),
+    ],
+)
+def test_identifiers_in_parquet_that_are_not_exact_are_refused(person, code):
+    with pytest.raises(LocalError) as caught:
+        parquet_of(person=person, age=[50, 60])()
+    assert caught.value.code == code
+    assert caught.value.__context__ is None
+
+
+def test_a_rounded_identifier_is_refused_at_its_row():
+    with pytest.raises(LocalError) as caught:
+        build(["a,50,,,,", "1.23457e+17,60,,,,"])
+    assert caught.value.code == "PERSON_UNREADABLE"
+    assert "row 2" in caught.value.message
+    assert "1.23457e+17" not in caught.value.diagnostics()
+
+
+def test_the_marker_of_a_missing_value_is_nobody():
+    with pytest.raises(LocalError) as caught:
+        build(["a,50,,,,", "?,60,,,,"])
+    assert caught.value.code == "PERSON_MISSING"
+
+
+def test_decimals_of_a_dictionary_are_numbers():
+    dose = pa.array([Decimal("21.50"), None]).dictionary_encode()
+    assert same(parquet_of(person=["a", "b"], age=dose)().columns["age"], [21.5, NAN])
+
+
+def test_a_marker_of_missing_values_may_have_a_decimal_comma():
+    view = cohort.build(
+        dataset(
+            source={"kind": "csv", "path": "w", "decimal_mark": ",", "delimiter": ";"},
+            columns=[
+                {
+                    "name": "age",
+                    "kind": "numeric",
+                    "minimum": 20,
+                    "maximum": 90,
+                    "missing": ["-9,9", Decimal("-8.8")],
+                }
+            ],
+            derived=[],
+        ),
+        io.BytesIO(b"person;age\na;-9,9\nb;-9,90\nc;-8,8\nd;50,5\n"),
+        ("age",),
+        SPLIT,
+    )
+    assert same(view.columns["age"], [NAN, NAN, NAN, 50.5])
 
 
 def test_a_row_without_its_person_is_refused():

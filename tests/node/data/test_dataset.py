@@ -94,6 +94,14 @@ def test_a_dataset_survives_json():
         (("source",), {"names": ["age"]}),
         (("source",), {"delimiter": ",,"}),
         (("source",), {"delimiter": "a"}),
+        (("source",), {"delimiter": "a b"}),
+        (("source",), {"delimiter": "  "}),
+        (("source",), {"delimiter": "\t\t"}),
+        (("source",), {"delimiter": ";\n"}),
+        (("source",), {"delimiter": '"'}),
+        (("source",), {"missing": ["F"]}),
+        (("columns", 1), {"missing": ["dead", "M"]}),
+        (("columns", 1), {"true": ["1"], "missing": ["1.0"]}),
         (("source",), {"decimal_mark": ","}),
         (("source",), {"encoding": "rot13"}),
         (("columns", 0), {"name": "sex"}),
@@ -117,4 +125,20 @@ def test_a_table_that_cannot_be_meant_is_refused(place, change):
         target = target[step]
     target.update(change)
     with pytest.raises(ValidationError):
+        Dataset.model_validate(altered)
+
+
+@pytest.mark.parametrize("delimiter", [",", ";", "|", "\t", " "])
+def test_a_delimiter_is_one_character(delimiter):
+    altered = table()
+    altered["source"]["delimiter"] = delimiter
+    assert Dataset.model_validate(altered).source.delimiter == delimiter
+
+
+def test_spellings_are_numbers_by_the_files_decimal_mark():
+    altered = table()
+    altered["columns"][1] |= {"true": ["1"], "false": ["1,0"]}
+    Dataset.model_validate(altered)
+    altered["source"] |= {"decimal_mark": ",", "delimiter": ";"}
+    with pytest.raises(ValidationError, match="same number"):
         Dataset.model_validate(altered)

@@ -19,10 +19,9 @@ SPLIT = Split(salt="5a" * 16, holdout="0.25")
 CANARY = "QX7CANARY7QX"
 
 
-def rows_of(source, content, declared, wanted=None, *, fingerprint=False):
-    batches = list(
-        read(source, io.BytesIO(content), declared, wanted or declared, fingerprint=fingerprint)
-    )
+def rows_of(source, content, declared, wanted=None):
+    file = io.BytesIO(content)
+    batches = list(read(source, file, declared, wanted or declared, person=declared[0]))
     return {
         field: [cell for batch in batches for cell in batch.cells[field]]
         for field in (wanted or declared)
@@ -65,7 +64,7 @@ def test_other_encodings_are_read_if_declared():
 
 def test_batches_count_their_rows():
     content = b"age\n" + b"1\n" * 40_000
-    batches = list(read(csv_source(), io.BytesIO(content), ["age"], ["age"], fingerprint=False))
+    batches = list(read(csv_source(), io.BytesIO(content), ["age"], ["age"], person="age"))
     assert [batch.first_row for batch in batches] == [1, 16_385, 32_769]
     assert sum(batch.rows for batch in batches) == 40_000
 
@@ -158,6 +157,14 @@ def test_each_flaw_of_a_parquet_file_has_a_code(content, code):
     assert caught.value.code == code
 
 
+def test_text_in_parquet_that_is_not_utf8_is_an_error_that_does_not_show_it():
+    raw = pa.array([b"ok", CANARY.encode() + b"\xff"]).view(pa.string())
+    with pytest.raises(LocalError) as caught:
+        rows_of(PARQUET, parquet(age=raw), ["age"])
+    assert caught.value.code == "FILE_UNREADABLE"
+    assert CANARY not in everything_in(caught.value)
+
+
 def test_a_damaged_page_is_an_error_and_not_a_value():
     content = bytearray(parquet(age=[CANARY] * 1000))
     for position in range(4, 40):
@@ -171,7 +178,7 @@ def test_a_fingerprint_is_of_the_declared_fields_whatever_is_wanted():
     content = b"name,age,sex\nAnna,50,F\nBert,50,F\nCarl,50,M\n"
 
     def prints(wanted, declared=("age", "sex")):
-        batches = read(csv_source(), io.BytesIO(content), declared, wanted, fingerprint=True)
+        batches = read(csv_source(), io.BytesIO(content), declared, wanted, person=None)
         return next(iter(batches)).fingerprints
 
     first, second, third = prints(["age"])

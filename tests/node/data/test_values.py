@@ -1,10 +1,11 @@
 import math
+from decimal import Decimal
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from node.data.values import UNREADABLE, Reader, normal_form, number
+from node.data.values import UNREADABLE, Reader, meanings, normal_form, number
 
 
 @pytest.mark.parametrize("text", ["", "x", "1_000", "nan", "inf", "-inf", "1e999", "1,5", "0x10"])
@@ -32,6 +33,48 @@ def test_missing_markers_match_by_value():
     )
     assert reader["0.1"] == 0.1
     assert reader[7] == 7.0
+
+
+@pytest.mark.parametrize("marker", ["-9,9", "-9,90", "-9.9"])
+def test_missing_markers_may_be_written_as_in_the_file_or_as_in_toml(marker):
+    reader = Reader([marker], ",", None)
+    assert math.isnan(reader["-9,9"])
+    assert math.isnan(reader[" -9,90 "])
+    assert reader["-9,8"] == -9.8
+
+
+def test_spellings_may_have_a_decimal_comma():
+    reader = Reader([], ",", {"0,5": 1.0, "1": 2.0})
+    assert [reader[cell] for cell in ("0,50", "1,0")] == [1, 2]
+
+
+def test_one_number_with_two_meanings_is_refused():
+    with pytest.raises(ValueError, match="the same number"):
+        meanings({"1": 0.0, "1,0": 1.0}, ",")
+    assert meanings({"1": 0.0, "1,0": 1.0}, ".") == {"1.0": 0.0, "1,0": 1.0}
+
+
+def test_long_codes_are_told_apart_though_floats_cannot():
+    first, second = 10811121000119103, 10811121000119104
+    assert float(first) == float(second)
+    reader = Reader([], ".", {str(first): 0.0, str(second): 1.0})
+    assert [reader[cell] for cell in (first, second, f"0{second}", Decimal(second))] == [0, 1, 1, 1]
+    assert reader[first + 2] == UNREADABLE
+
+
+def test_large_numbers_match_by_value_as_small_ones_do():
+    reader = Reader(["1e20"], ".", None)
+    assert all(
+        math.isnan(reader[cell]) for cell in (1e20, 10**20, "100000000000000000000", "1E+20")
+    )
+    assert reader[str(2**60)] == 2.0**60
+
+
+def test_decimals_and_truth_values_are_numbers():
+    reader = Reader([], ".", None)
+    assert [reader[cell] for cell in (Decimal("1.50"), Decimal("1E+2"), True, False)] == [
+        *(1.5, 100, 1, 0),
+    ]
 
 
 def test_spellings_become_codes_and_others_are_unreadable():

@@ -7,15 +7,19 @@ from typing import Any
 
 import numpy as np
 import pytest
+from hostile_parameters import NINE_ONES, cancelling
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from connector.errors import LocalError
-from connector.tasks import TASKS
+from connector.tasks import TASKS, parameter_count
 from node.tasks import CATALOGUE
 from node.tasks.evaluation import _scores
 from node.tasks.noise import RandomBits
 
 LOUD = {"noise_multiplier": "5", "bins": 10}
 QUIET = {"noise_multiplier": "0.1", "bins": 10}  # exp(-50): the noise is always 0
+HALVES = {"noise_multiplier": "0.1", "bins": 2}
 RIGHT = np.array([2.0, 0.0], dtype=np.float32)
 
 
@@ -67,6 +71,73 @@ def test_removing_any_person_changes_one_count_by_one() -> None:
         keep = person != gone
         less = histogram(QUIET, RIGHT, features[keep], outcome[keep], person[keep])
         assert sorted(np.abs(whole - less).ravel())[-2:] == [0, 1]
+
+
+def identical(people: int) -> tuple[Any, Any, Any]:
+    return np.ones((people, 9), "f4"), np.zeros(people, "f4"), np.arange(people)
+
+
+@pytest.mark.parametrize("people", [*range(1, 20), 63, 103, 511])
+def test_one_more_of_many_identical_people_at_a_bins_edge_changes_one_count_by_one(
+    people: int,
+) -> None:
+    fewer, more = (histogram(HALVES, NINE_ONES, *identical(n)) for n in (people, people + 1))
+    assert np.linalg.norm(more - fewer) == 1
+    assert np.count_nonzero(more) == 1  # identical people are counted alike
+
+
+@pytest.mark.parametrize("hidden", [[], [1], [7, 3]])
+def test_no_parameters_of_a_search_for_edges_make_a_person_move_another(hidden: list[int]) -> None:
+    generator = np.random.default_rng(0)
+    arguments = HALVES | ({"hidden": hidden} if hidden else {})
+    for _ in range(100):
+        parameters = cancelling(generator, tuple(hidden), 9)
+        fewer, more = (histogram(arguments, parameters, *identical(n)) for n in (103, 104))
+        assert np.linalg.norm(more - fewer) == 1
+
+
+@settings(deadline=None, max_examples=150)
+@given(
+    st.integers(0, 2**32),
+    st.integers(1, 70),
+    st.integers(1, 100),
+    st.sampled_from([(), (1,), (5,), (32,), (7, 3), (4, 9, 2)]),
+    st.sampled_from([1e-40, 1e-6, 1.0, 1e4, 1e37]),
+)
+def test_nobodys_score_depends_on_who_else_is_there_or_in_which_order(
+    seed: int, people: int, width: int, hidden: tuple[int, ...], scale: float
+) -> None:
+    generator = np.random.default_rng(seed)
+    parameters = generator.uniform(-3, 3, parameter_count(hidden, width)) * scale
+    features = generator.uniform(-1, 1, (people, width)).astype("f4")
+    strangers = generator.uniform(-1, 1, (people, width)).astype("f4")
+    alone = np.concatenate([_scores(hidden, parameters, row[None]) for row in features])
+    order, stay = generator.permutation(people), generator.random(people) < 0.7
+    mixed = np.where(stay[:, None], features, strangers)
+    assert np.array_equal(_scores(hidden, parameters, features), alone)
+    assert np.array_equal(_scores(hidden, parameters, features[order]), alone[order])
+    assert np.array_equal(_scores(hidden, parameters, features[stay]), alone[stay])
+    assert np.array_equal(_scores(hidden, parameters, mixed)[stay], alone[stay])
+
+
+def test_the_score_of_a_person_with_many_rows_is_the_same_beside_anybody() -> None:
+    # Scores of 9 and -9 in turn: their mean lies at the edge at 0.5, and rounding decides.
+    generator = np.random.default_rng(3)
+    steep = np.array([9.0, 1e-16], dtype=np.float32)
+    own = generator.permutation([1.0, -1.0] * 15).tolist()
+    alone = histogram(HALVES, steep, *records(own, [1] * 30, [5] * 30))
+    for rows in (1, 2, 7, 64, 200):
+        others = generator.uniform(-1, 1, rows).tolist()
+        person = generator.choice([1, 3, 7, 9], rows).tolist()  # some before person 5, some after
+        everyone = records(others + own, [0] * rows + [1] * 30, person + [5] * 30)
+        assert np.array_equal(histogram(HALVES, steep, *everyone)[1], alone[1])
+
+
+def test_a_score_does_not_depend_on_the_block_that_it_is_computed_in() -> None:
+    features = np.random.default_rng(5).uniform(-1, 1, (9000, 20)).astype("f4")
+    parameters = np.random.default_rng(6).normal(size=parameter_count((64,), 20))
+    whole = _scores((64,), parameters, features)  # blocks of 1024 rows
+    assert np.array_equal(whole[1000:1100], _scores((64,), parameters, features[1000:1100]))
 
 
 def test_noise_is_on_every_count_even_of_nobody() -> None:

@@ -1,11 +1,13 @@
 """DP-SGD per person: what one person can do to the sum, and what leaves the optimiser."""
 
 import random
+from collections.abc import Callable
 from fractions import Fraction
 from typing import Any
 
 import numpy as np
 import pytest
+from hostile_parameters import NINE_ONES, cancelling
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays_of
@@ -14,8 +16,9 @@ torch = pytest.importorskip("torch")
 pytest.importorskip("opacus")
 
 from connector.errors import LocalError  # noqa: E402 - after the skips above
-from connector.tasks import TASKS, parameter_count  # noqa: E402
+from connector.tasks import TASKS, layer_shapes, parameter_count  # noqa: E402
 from node.tasks import CATALOGUE, training  # noqa: E402
+from node.tasks.models import build  # noqa: E402
 from node.tasks.noise import RandomBits  # noqa: E402
 from node.tasks.persons import MAX_ROWS_PER_PERSON, Persons  # noqa: E402
 
@@ -68,19 +71,30 @@ def records(rows: int, persons: int, seed: int = 0) -> tuple[Any, Any, Any]:
     return features, outcome, generator.integers(0, persons, rows)
 
 
+def ordinary(hidden: tuple[int, ...], width: int, parameters: Any) -> Any:
+    """The same model of torch's own layers."""
+    layers: list[Any] = []
+    for units, fan_in in layer_shapes(hidden, width):
+        layers += [torch.nn.Tanh()] if layers else []
+        layers.append(torch.nn.Linear(fan_in, units, dtype=torch.float64))
+    model = torch.nn.Sequential(*layers)
+    torch.nn.utils.vector_to_parameters(torch.from_numpy(parameters).double(), model.parameters())
+    return model
+
+
 @pytest.mark.usefixtures("silent")
-@pytest.mark.parametrize("hidden", [None, [4]])
+@pytest.mark.parametrize("hidden", [None, [4], [5, 3]])
 def test_one_step_is_the_clipped_sum_over_persons_by_an_independent_route(
     hidden: list[int] | None,
 ) -> None:
     features, outcome, person = records(40, 12)
-    extra = {} if hidden is None else {"hidden": hidden}
+    extra: dict[str, Any] = {} if hidden is None else {"hidden": hidden}
     layers = tuple(hidden or ())
     task = TASKS["training.mlp" if hidden else "training.logistic"]
     start = task.initial_parameters(ONE_STEP | extra, 3, 0)
     expected = np.zeros(parameter_count(layers, 3))
     for one in np.unique(person):  # plain autograd, one person at a time
-        model = training.build(layers, 3, start)
+        model = ordinary(layers, 3, start)
         rows = person == one
         logits = model(torch.from_numpy(features[rows]).double())[:, 0]
         loss = torch.nn.functional.binary_cross_entropy_with_logits(
@@ -102,6 +116,112 @@ def test_removing_a_person_moves_the_sum_by_at_most_the_clipping_norm() -> None:
         keep = person != gone
         less = update(features[keep], outcome[keep], person[keep])
         assert np.linalg.norm((whole - less).astype(float)) * 10 <= 1 + 1e-5
+
+
+Vectors = dict[int, list[int]]
+HALF_WAY = "131.072"  # 2**16 / 131.072 = 500: the gradient 0.5 * 0.25 is 62.5 steps of the grid
+
+
+@pytest.fixture
+def vectors(monkeypatch: pytest.MonkeyPatch, silent: None) -> Callable[..., Vectors]:  # noqa: ARG001 - for its effect
+    """One step over everybody; the integers that each person adds to the sum."""
+    seen: list[list[int]] = []
+    within_sensitivity = training._within_sensitivity
+
+    def record(integers: Any) -> Any:
+        kept = within_sensitivity(integers)
+        seen.extend(kept.tolist())
+        return kept
+
+    def one_step(features: Any, outcome: Any, person: Any, **changes: Any) -> Vectors:
+        seen.clear()
+        update(features, outcome, person, **changes)
+        return dict(zip(np.unique(person).tolist(), seen, strict=True))
+
+    monkeypatch.setattr(training, "_within_sensitivity", record)
+    return one_step
+
+
+@pytest.mark.parametrize("hidden", [(), (1,), (8,), (5, 3), (33,)])
+@pytest.mark.parametrize("width", [1, 9, 20])
+@pytest.mark.parametrize("scale", [1e-40, 1.0, 1e4, 1e37])
+def test_nobodys_integers_depend_on_who_else_is_there_or_in_which_order(
+    vectors: Callable[..., Vectors], hidden: tuple[int, ...], width: int, scale: float
+) -> None:
+    generator = np.random.default_rng(width)
+    changes: dict[str, Any] = {"hidden": list(hidden)} if hidden else {}
+    count = parameter_count(hidden, width)
+    changes["parameters"] = (generator.uniform(-3, 3, count) * scale).astype("f4")
+    features = generator.uniform(-1, 1, (90, width)).astype("f4")
+    outcome, person = generator.integers(0, 2, 90), generator.integers(0, 60, 90)
+    whole = vectors(features, outcome, person, **changes)
+    for gone in np.unique(person)[::9]:
+        stay = person != gone
+        less = vectors(features[stay], outcome[stay], person[stay], **changes)
+        assert less == {name: whole[name] for name in less}
+    one = int(person[0])
+    own = person == one
+    alone = vectors(features[own], outcome[own], person[own], **changes)
+    assert alone == {one: whole[one]}
+    features[~own] = generator.uniform(-1, 1, (90 - own.sum(), width))
+    assert vectors(features, outcome, person, **changes)[one] == whole[one]
+    names = generator.permutation(60)  # everybody changes places, with their rows
+    renamed = vectors(features[own], outcome[own], names[person][own], **changes)
+    assert renamed == {int(names[one]): whole[one]}
+
+
+@pytest.mark.parametrize("hidden", [[], [1], [8], [7, 3]])
+def test_identical_people_on_a_rounding_boundary_add_the_same_integers_in_any_number(
+    vectors: Callable[..., Vectors], hidden: list[int]
+) -> None:
+    generator = np.random.default_rng(0)
+    changes: dict[str, Any] = {"clipping_norm": HALF_WAY} | ({"hidden": hidden} if hidden else {})
+    for reach in (3, 18, 30):
+        changes["parameters"] = cancelling(generator, tuple(hidden), 9, reach)
+        added = {
+            tuple(vector)
+            for people in (*range(1, 36), 63, 64, 103, 104, 255, 300)
+            for vector in vectors(
+                np.full((people, 9), 0.25), np.zeros(people), np.arange(people), **changes
+            ).values()
+        }
+        assert len(added) == 1
+
+
+def test_the_reviewers_parameters_move_nobody_else(vectors: Callable[..., Vectors]) -> None:
+    changes = {"parameters": NINE_ONES, "clipping_norm": HALF_WAY}
+    fewer, more = (
+        vectors(np.ones((people, 9)), np.zeros(people), np.arange(people), **changes)
+        for people in (103, 104)
+    )
+    assert {name: more[name] for name in fewer} == fewer
+
+
+@settings(deadline=None, max_examples=100)
+@given(st.integers(0, 2**32), st.integers(1, 300), st.integers(1, 60), st.booleans())
+def test_clipping_and_rounding_take_each_persons_gradient_by_itself(
+    seed: int, people: int, width: int, half_way: bool
+) -> None:
+    generator = np.random.default_rng(seed)
+    gradients = (
+        generator.normal(size=(people, width)) * 10.0 ** generator.uniform(-9, 9, people)[:, None]
+    )
+    if half_way:
+        gradients = (np.floor(gradients * 100) + 0.5) / 500
+    whole = training._to_grid(torch.from_numpy(gradients), float(HALF_WAY)).tolist()
+    alone = [
+        training._to_grid(torch.from_numpy(row[None].copy()), float(HALF_WAY)).tolist()[0]
+        for row in gradients
+    ]
+    assert whole == alone
+
+
+def test_backpropagation_leaves_no_sum_of_gradients_over_records() -> None:
+    model = build((3,), 2, np.ones(13, dtype=np.float32))
+    inputs = torch.ones(4, 2, dtype=torch.float64, requires_grad=True)
+    model(inputs).sum().backward()
+    assert inputs.grad is not None
+    assert all(parameter.grad is None for parameter in model.parameters())
 
 
 @pytest.mark.usefixtures("silent")
@@ -247,13 +367,13 @@ def test_grouping_gives_every_selected_persons_first_rows_and_no_others(
     persons = Persons.group(np.array(person, dtype=np.int64))
     names = sorted(set(person))
     selected = [i for i in range(len(names)) if chance.random() < 0.5]
-    rows, owners = persons.rows(np.array(selected, dtype=np.int64))
+    rows, counts = persons.rows(np.array(selected, dtype=np.int64))
     expected = [
-        (row, position)
-        for position, index in enumerate(selected)
-        for row in [r for r, p in enumerate(person) if p == names[index]][:MAX_ROWS_PER_PERSON]
+        [row for row, name in enumerate(person) if name == names[index]][:MAX_ROWS_PER_PERSON]
+        for index in selected
     ]
-    assert list(zip(rows.tolist(), owners.tolist(), strict=True)) == expected
+    assert counts.tolist() == [len(own) for own in expected]
+    assert rows.tolist() == [row for own in expected for row in own]
 
 
 def test_a_person_brings_at_most_a_bounded_number_of_rows() -> None:

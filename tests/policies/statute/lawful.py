@@ -6,13 +6,11 @@ from decimal import Decimal
 from typing import Any
 
 from policies import purposes
-from policies.decision import Constraint
 from policies.diet import DietFinding, DietReport
 from policies.permit import Permit
 from policies.privacy import NOTHING, Budget, SampledGaussian
 from policies.request import Facts, UsageRequest
 from policies.statute import facts as known
-from policies.statute.finding import Finding
 from policies.statute.moments import Admission, Egress, Issuance, Publication, Supervision
 from policies.statute.periods import Clock
 
@@ -32,7 +30,7 @@ PERMIT = Permit.model_validate(
         "data_user": "a university",
         "project": "survival",
         "purpose": RESEARCH,
-        "datasets": ("north/flchain",),
+        "datasets": ("north/flchain", "south/flchain"),
         "columns": ("age", "died"),
         "tasks": ("training.logistic",),
         "outputs": ("model",),
@@ -50,10 +48,11 @@ REQUEST = UsageRequest.model_validate(
         "data_user": "a university",
         "purpose": RESEARCH,
         "dataset": "north/flchain",
+        "datasets": ("north/flchain", "south/flchain"),
         "columns": ("age", "died"),
         "tasks": ("training.logistic",),
         "output": "model",
-        "participants": 4,
+        "not_after": NOW + timedelta(hours=1),
     }
 )
 FACTS = Facts(
@@ -251,6 +250,3 @@ def supervision(**changed: Any) -> Supervision:
 def purpose(iri: str) -> dict[str, str]:
     return {"purpose": iri}
 
-
-def as_constraint(finding: Finding) -> Constraint:
-    return finding.constraint

@@ -1,0 +1,86 @@
+"""What the one HTTPS port serves: three paths, and nothing that controls the coordinator.
+
+`GET /v1/authority`, `POST /v1/enrol` and Flower's `/v1/fleet/*`.
+"""
+
+import asyncio
+import ssl
+from collections.abc import Callable
+from pathlib import Path
+
+import uvicorn
+from starlette.applications import Starlette
+from starlette.requests import ClientDisconnect, Request
+from starlette.responses import PlainTextResponse, Response
+from starlette.routing import Mount, Route
+from starlette.types import ASGIApp
+
+from connector.flower.web import MAX_CONNECTIONS, Connection
+from policies.errors import Error
+
+_MAX_ENROLMENT_BYTES = 1 << 14
+_ENROLMENT_SECONDS = 10.0
+_ENROLMENTS_AT_ONCE = 4
+
+
+class Surface:
+    """`redeem` turns an enrolment request into a signed membership, or raises an `Error`."""
+
+    def __init__(self, identity: Path, fleet: ASGIApp, redeem: Callable[[bytes], str]) -> None:
+        self._identity = identity
+        self._redeem = redeem
+        self._enrolling = asyncio.Semaphore(_ENROLMENTS_AT_ONCE)
+        self.app = Starlette(
+            routes=[
+                Route("/v1/authority", self._authority, methods=["GET"]),
+                Route("/v1/enrol", self._enrol, methods=["POST"]),
+                Mount("/", app=fleet),
+            ]
+        )
+
+    def configure(self) -> uvicorn.Config:
+        """The web server's configuration, with the certificate that lies there now."""
+        config = uvicorn.Config(
+            self.app,
+            http=Connection,
+            ws="none",
+            # Nobody stands in front whose word on the caller's address would be believed.
+            proxy_headers=False,
+            ssl_certfile=str(self._identity / "server.pem"),
+            ssl_keyfile=str(self._identity / "server.key"),
+            log_config=None,
+            access_log=False,
+            lifespan="off",
+            server_header=False,
+            timeout_graceful_shutdown=3,
+            limit_concurrency=MAX_CONNECTIONS,
+            h11_max_incomplete_event_size=1 << 16,
+        )
+        config.load()
+        if config.ssl is not None:
+            config.ssl.minimum_version = ssl.TLSVersion.TLSv1_3
+        return config
+
+    async def _authority(self, _request: Request) -> Response:
+        content = (self._identity / "ca.pem").read_bytes()
+        return Response(content, media_type="application/x-pem-file")
+
+    async def _enrol(self, request: Request) -> Response:
+        body = b""
+        try:
+            async with asyncio.timeout(_ENROLMENT_SECONDS):
+                async for chunk in request.stream():
+                    body += chunk
+                    if len(body) > _MAX_ENROLMENT_BYTES:
+                        return PlainTextResponse("ENROLMENT_TOO_LARGE", 413)
+        except TimeoutError:
+            return PlainTextResponse("ENROLMENT_TOO_SLOW", 408, {"connection": "close"})
+        except ClientDisconnect:
+            return Response(status_code=400)  # to nobody
+        try:
+            async with self._enrolling:
+                document = await asyncio.to_thread(self._redeem, body)
+        except Error:
+            # Which of token, name or key was wrong is nobody's business on this side of the door.
+            return PlainTextResponse("ENROLMENT_REFUSED", 403)
+        return Response(document, media_type="application/json")
