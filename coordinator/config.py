@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
 
 from connector.errors import LocalError
 from policies.document import first_problem
@@ -73,6 +73,13 @@ class CoordinatorConfig(BaseModel):
     database: str = ""
     jobs_at_once: Annotated[int, Field(ge=1, le=64)] = 4
 
+    @field_validator("public")
+    @classmethod
+    def _port(cls, public: str) -> str:
+        if public and split_address(public)[1] > 65_535:
+            raise ValueError("a port is at most 65535")
+        return public
+
     @property
     def public_host(self) -> str:
         """The name or address that the certificate is for, an IPv6 address without brackets."""
@@ -128,7 +135,7 @@ def check(paths: Paths, table: dict[str, Any]) -> CoordinatorConfig:
     if everywhere and not settings.public:
         raise LocalError(
             "PUBLIC_ADDRESS_MISSING",
-            f"{settings.host} means every address of this machine: hospitals cannot connect to that",
+            f"{settings.host} means every address of this machine; hospitals need one of them",
             'Say where they reach it: public = "host:port" (`--public` of `coordinator init`)',
         )
     return settings

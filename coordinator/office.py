@@ -2,9 +2,9 @@
 
 The log has one writer, the running coordinator. An enrolment happens there and stands in the log
 before it takes effect. A permit is issued, and a result reviewed, by the command line, in a table;
-the coordinator logs it (`filing`), and it takes effect with that: no job runs under a permit, and no
-model is handed out by a review, that the log does not know. An invitation is not logged: it gives
-nothing but the right to enrol once.
+the coordinator logs it (`filing`), and with that it takes effect: no job runs under a permit, and
+no model is handed out by a review, that the log does not know. An invitation is not logged: it
+gives nothing but the right to enrol once.
 """
 
 import socket

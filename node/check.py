@@ -13,6 +13,7 @@ from node.admission import Holding
 from node.config import Paths
 from node.data.dataset import Dataset
 from node.worker import Assignment, Sandbox, Worker
+from node.worker_messages import Facts
 from policies.policy import Policy
 from policies.privacy import Budget
 
@@ -44,15 +45,17 @@ def _dataset(holding: Holding, settings: config.NodeConfig, now: datetime) -> It
         yield "  ! no binary column: nothing can be predicted from this dataset"
         return
     sandbox = Sandbox(allow_weaker_isolation=settings.allow_weaker_isolation)
-    persons, rows, layers = _view(assignment, sandbox)
+    persons, facts = _view(assignment, sandbox)
     yield f"  records can be read: {persons} people with all required values"
     if persons < policy.minimum_cohort:
         yield f"  ! that is fewer than minimum_cohort, {policy.minimum_cohort}: no job will run"
     if dataset.opt_outs is not None:
         whole = replace(assignment, dataset=dataset.model_copy(update={"opt_outs": None}))
-        _, all_rows, _ = _view(whole, sandbox)
-        yield f"  opt-outs: {all_rows - rows} rows of people who opted out are left out"
-    yield f"  the worker is confined by: {', '.join(layers)}"
+        _, everybody = _view(whole, sandbox)
+        yield f"  opt-outs: {everybody.rows - facts.rows} rows of people who opted out are left out"
+        if facts.opt_outs_unmatched:
+            yield f"  ! opt-outs: {facts.opt_outs_unmatched} on the list match nobody in the records"
+    yield f"  the worker is confined by: {', '.join(facts.layers)}"
 
 
 def _idle(policy: Policy, now: datetime) -> Iterator[str]:
@@ -78,10 +81,10 @@ def _everybody(dataset: Dataset) -> Assignment | None:
     return Assignment(dataset, features, ("evaluation.logistic",), split)
 
 
-def _view(assignment: Assignment, sandbox: Sandbox) -> tuple[int, int, tuple[str, ...]]:
-    """People with all required values, rows, and layers of isolation, as a worker finds them."""
+def _view(assignment: Assignment, sandbox: Sandbox) -> tuple[int, Facts]:
+    """People with all required values, and what a worker finds besides."""
     worker = Worker.start(assignment, sandbox)
     try:
-        return worker.persons(), worker.facts.rows, worker.facts.layers
+        return worker.persons(), worker.facts
     finally:
         worker.close()

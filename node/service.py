@@ -34,6 +34,7 @@ class Service:
         self._paths = paths
         self._say = say
         self._stop = threading.Event()
+        self._newest: Worker | None = None
 
     def run(self) -> None:
         """Serve until SIGTERM or SIGINT.
@@ -102,6 +103,8 @@ class Service:
         self._stop.set()
 
         def end() -> None:
+            if self._newest is not None:  # it may still be loading, unknown to the gate
+                self._newest.abort()
             gate.abort()
             client.close()
 
@@ -117,13 +120,20 @@ class Service:
         def open_worker(dataset: Dataset, spec: JobSpec) -> Worker:
             split = Split(salt=spec.digest.removeprefix("sha256:"), holdout=spec.holdout)
             try:
-                return Worker.start(Assignment(dataset, spec.features, spec.tasks, split), sandbox)
+                return Worker.start(
+                    Assignment(dataset, spec.features, spec.tasks, split),
+                    sandbox,
+                    spawned=self._spawned,
+                )
             except Error as error:
                 # The coordinator gets the code only; the hospital's own console gets the remedy.
                 self._say(f"{dataset.id}: {error.diagnostics()} [{error.code}]")
                 raise
 
         return open_worker
+
+    def _spawned(self, worker: Worker) -> None:
+        self._newest = worker
 
     def _check_log(self, gate: Gate, membership: Membership) -> None:
         """The log is the memory: a new one would know of no budget that was spent."""

@@ -43,11 +43,11 @@ class DietReport:
 
     @property
     def balanced(self) -> bool | None:
-        """True if every rule holds; False if one fails; None if one lacks a fact."""
+        """True if every rule holds; False if one fails; None if one lacks a fact, or none is."""
         outcomes = [finding.satisfied for finding in self.findings]
         if False in outcomes:
             return False
-        return None if None in outcomes else True
+        return None if None in outcomes or not outcomes else True
 
     @property
     def failed(self) -> tuple[DietFinding, ...]:

@@ -1,8 +1,9 @@
 """The five calls of the Fleet API that exist here, as one small ASGI application.
 
-Order at the door: the path (all else is 404), the caller's key and signature, the size, the
-body, the caller's right to what the body says, and only then Flower's handler. Flower reads bodies
-before it knows the caller, and lets a node answer in another's name; both end here.
+Order at the door: the path (all else is 404), the caller's key and signature, for a reply whether
+one is owed, the size, the body, the caller's right to what the body says, and only then Flower's
+handler. Flower reads bodies before it knows the caller, and lets a node answer in another's name;
+both end here.
 """
 
 import asyncio
@@ -61,6 +62,7 @@ class Door:
         self._mailbox = mailbox
         self._holds = holds
         self._max_body_bytes = max_body_bytes
+        self._pushes: dict[int, asyncio.Future[bytes]] = {}
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer one request; a refusal is JSON with a fixed code and nothing of the request."""
@@ -85,8 +87,10 @@ class Door:
         if scope["method"] != "POST" or path not in _REQUESTS:
             raise _Refused(404, "NOT_FOUND")
         key, node_id = await asyncio.to_thread(self._authenticate, scope)
-        limit = self._max_body_bytes if path == _PUSH else _SMALL_BODY_BYTES
-        body = await _read(scope, receive, min(limit, self._max_body_bytes))
+        if path == _PUSH:
+            body = await self._read_push(scope, receive, node_id)
+        else:
+            body = await _read(scope, receive, min(_SMALL_BODY_BYTES, self._max_body_bytes))
         try:
             request = _REQUESTS[path].FromString(body)
         except DecodeError as error:
@@ -98,6 +102,28 @@ class Door:
             if not await self._hold(node_id, scope, receive):
                 return b""  # an empty PullMessagesResponse
         return await asyncio.to_thread(self._handle, request, node_id)
+
+    async def _read_push(self, scope: Scope, receive: Receive, node_id: int) -> bytes:
+        """Read a reply of a node that owes one; a newer push of the same node ends the older.
+
+        Threat: one enrolled node that fills the memory with pushes that it never finishes.
+        """
+        if not self._mailbox.owes(node_id):
+            raise _Refused(409, "REPLY_NOT_AWAITED")
+        older = self._pushes.get(node_id)
+        if older is not None:
+            older.cancel()
+        reading = asyncio.ensure_future(_read(scope, receive, self._max_body_bytes))
+        self._pushes[node_id] = reading
+        try:
+            await asyncio.wait({reading})
+            if reading.cancelled():
+                raise _Refused(408, "REQUEST_REPLACED")
+            return reading.result()
+        finally:
+            reading.cancel()
+            if self._pushes.get(node_id) is reading:
+                del self._pushes[node_id]
 
     def _authenticate(self, scope: Scope) -> tuple[bytes, int]:
         unknown = _Refused(401, "NODE_NOT_ENROLLED")

@@ -150,7 +150,7 @@ class FleetRun:
             self._changes.wait_beyond(seen, min(remaining, silence))
 
     def wait_online(self, node_ids: Iterable[int], timeout: float) -> bool:
-        """Block until all of these nodes are connected; False at timeout, or when the run closes."""
+        """Block until all of these nodes are connected; False at timeout or when the run closes."""
         wanted = frozenset(node_ids)
         deadline = time.monotonic() + timeout
         while True:

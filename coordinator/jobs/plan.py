@@ -18,7 +18,6 @@ from policies.errors import PolicyError
 from policies.permit import Epsilon, Name, Names, Permit
 from policies.privacy import calibrate, spell_decimal
 
-
 # Wide enough for every number that a task takes, and far from exponents that cost time or memory.
 _Number = Annotated[
     Decimal,

@@ -18,7 +18,7 @@ Stamp = tuple[int, int, int, int]
 def version_of(dataset: Dataset, records: BinaryIO, opt_outs: BinaryIO | None) -> str:
     """SHA-256 (hex) over the configuration, the records and the list of opt-outs.
 
-    A first pass over the files, which are left at their start. It costs the hashing, about 1 s per
+    A first pass over the files, which are left at their start. It costs the hashing, about 2 s per
     GB where the processor has instructions for it, and loads the pages that are parsed next.
     """
     # Not `policies.canonical`: the spellings of a category are keys, and need not be ASCII.

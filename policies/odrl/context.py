@@ -61,8 +61,6 @@ class Context:
         if text.startswith("@"):
             return text
         expanded = self.expand(text)
-        if expanded == RDF_VALUE:
-            return "rdf:value"
         return {"uid": "@id", "type": "@type"}.get(
             expanded.removeprefix(ODRL), expanded.removeprefix(ODRL)
         )

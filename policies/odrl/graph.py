@@ -4,6 +4,7 @@ rdflib is imported when it is first needed (extra `rdf`); only its Turtle parser
 fetches nothing.
 """
 
+import logging
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -24,11 +25,15 @@ MAX_BYTES = 4 << 20
 
 def parse_turtle(content: bytes, name: str) -> "Graph":
     """Parse Turtle of at most 4 MiB. Raises `PolicyError`: ODRL_SYNTAX, ODRL_TOO_LARGE."""
-    from rdflib import Graph  # noqa: PLC0415 - an extra, needed by few
+    import rdflib  # noqa: PLC0415 - an extra, needed by few
 
+    # Values are judged by `values`, in the spelling that was written: rdflib would normalise some
+    # away (nanoseconds), and log the others with their text.
+    rdflib.NORMALIZE_LITERALS = False
+    logging.getLogger("rdflib.term").disabled = True
     if len(content) > MAX_BYTES:
         raise PolicyError("ODRL_TOO_LARGE", f"{name} has more than {MAX_BYTES} bytes")
-    graph = Graph(bind_namespaces="none")
+    graph = rdflib.Graph(bind_namespaces="none")
     try:
         graph.parse(data=content, format="turtle")
     except (Exception, RecursionError) as error:

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 from policies.odrl import inherit, strict, terms, values
 from policies.odrl.constraints import Constraints
-from policies.odrl.context import DATASPACE, PLAIN, Context, read_context
+from policies.odrl.context import DATASPACE, PLAIN, RDF_VALUE, Context, read_context
 from policies.odrl.model import (
     Action,
     AnyAsset,
@@ -40,7 +40,7 @@ _POLICY = NODE | _SCOPE | {
 }  # fmt: skip
 _RULE = NODE | _SCOPE | {"constraint"}
 _ENTITY = NODE | {"source", "partOf", "refinement"}
-_ACTION = NODE | {"rdf:value", "refinement", "includedIn", "implies"}
+_ACTION = NODE | {RDF_VALUE, "refinement", "includedIn", "implies"}
 
 
 def read(content: bytes, known: Mapping[str, Policy] | None = None) -> Policy:
@@ -168,8 +168,10 @@ class Reader:
             refuse("ODRL_SYNTAX", node.at("@type"), "must be Offer or Agreement in this protocol")
         if not policy.permissions and not policy.prohibitions:
             refuse("ODRL_SYNTAX", node.path, "needs a permission or a prohibition")
-        if policy.kind is terms.PolicyKind.AGREEMENT and not policy.scope.targets:
-            refuse("ODRL_SYNTAX", node.path, "is an Agreement without target")
+        if policy.kind is terms.PolicyKind.AGREEMENT:
+            for name in ("target", "assigner", "assignee"):
+                if name not in node.fields:
+                    refuse("ODRL_SYNTAX", node.path, f"is an Agreement without {name}")
 
     # rules
 
@@ -213,13 +215,13 @@ class Reader:
         node = self.nodes.node(value, path, _ACTION)
         refinements = self._constraints(node, "refinement")
         inner = node
-        if "rdf:value" in node.fields:
+        if RDF_VALUE in node.fields:
             if {"includedIn", "implies"} & node.fields.keys():
                 refuse("ODRL_SYNTAX", node.path, "defines an action beside its rdf:value")
-            place = node.at("rdf:value")
-            item = node.fields["rdf:value"]
+            place = f"{node.path}.rdf:value"
+            item = node.fields[RDF_VALUE]
             named = {"@id": item} if isinstance(item, str) else item
-            inner = self.nodes.node(named, place, _ACTION - {"rdf:value", "refinement"})
+            inner = self.nodes.node(named, place, _ACTION - {RDF_VALUE, "refinement"})
         return self._defined_action(inner, refinements)
 
     def _defined_action(self, node: Node, refinements: tuple[AnyConstraint, ...]) -> Action:

@@ -17,7 +17,8 @@ MAX_DEPTH = 64
 MAX_NODES = 50_000
 MAX_DIGITS = 60
 _PLAIN_KEY = re.compile(r"@?[A-Za-z][A-Za-z0-9:_-]{0,39}")
-_BRACKET = re.compile(rb'"(?:[^"\\]|\\.)*"|[\[\]{}]', re.DOTALL)
+# A string without end matches too, and nothing is tried twice: linear in any input.
+_BRACKET = re.compile(rb'"(?:[^"\\]|\\.)*+"?|[\[\]{}]', re.DOTALL)
 
 
 class _Object(dict[str, object]):
@@ -135,10 +136,13 @@ def _number(text: str) -> Decimal | _Unreadable:
 
 def _bound_depth(content: bytes) -> None:
     # Before the parser, which recurses: strings are skipped, so only real brackets count.
-    depth = 0
+    depth = opened = 0
     for match in _BRACKET.finditer(content):
         if match[0] in b"[{":
             depth += 1
+            opened += 1
+            if opened > MAX_NODES:
+                refuse("ODRL_TOO_LARGE", "$", f"has more than {MAX_NODES} values")
             if depth > MAX_DEPTH:
                 refuse("ODRL_TOO_LARGE", "$", f"is nested deeper than {MAX_DEPTH}")
         elif match[0] in b"]}":

@@ -24,8 +24,9 @@ from policies.odrl.model import (
     Rule,
     Scope,
 )
+from policies.odrl.read import read_embedded
 from policies.odrl.strict import refuse
-from policies.odrl.terms import DCT, LEFT_OPERANDS, ODRL, Iri, Kind, PolicyKind
+from policies.odrl.terms import DCT, LEFT_OPERANDS, ODRL, Iri, Kind
 from policies.odrl.values import Value
 
 Json = dict[str, object]
@@ -40,26 +41,30 @@ _SHORT_ACTIONS = frozenset({"use"})
 
 
 def write(policy: Policy) -> bytes:
-    """Plain ODRL 2.2 JSON-LD, UTF-8."""
-    return _bytes({"@context": ODRL_CONTEXT, **_Writer(PLAIN).policy(policy)})
+    """Plain ODRL 2.2 JSON-LD, UTF-8. Raises `PolicyError` for what has no such form."""
+    return _bytes({"@context": ODRL_CONTEXT, **_checked(policy, PLAIN)})
 
 
 def write_dataspace(policy: Policy) -> bytes:
     """An Offer or Agreement of the Dataspace Protocol as a document of its own, UTF-8.
 
-    Raises `PolicyError` (ODRL_SYNTAX) for what the protocol cannot carry.
+    Raises `PolicyError` for what the protocol cannot carry (a Set, obligations alone).
     """
     return _bytes({"@context": [DSP_CONTEXT], **embed(policy)})
 
 
 def embed(policy: Policy) -> Json:
     """The same without `@context`, to be placed inside a message of the protocol."""
-    if policy.kind is PolicyKind.SET:
-        refuse("ODRL_SYNTAX", "$.@type", "is a Set, which the protocol cannot carry",
-               "Make it an Offer")  # fmt: skip
-    if not policy.permissions and not policy.prohibitions:
-        refuse("ODRL_SYNTAX", "$", "has neither permission nor prohibition to send")
-    return _Writer(DATASPACE).policy(policy)
+    return _checked(policy, DATASPACE)
+
+
+def _checked(policy: Policy, context: Context) -> Json:
+    # Read back before it leaves: a policy built by hand may lack what its form requires, and a
+    # receiver must not understand anything else than what was meant.
+    document = _Writer(context).policy(policy)
+    if read_embedded(document, context=context) != policy:
+        refuse("ODRL_SYNTAX", "$", "is a policy that this form cannot carry without loss")
+    return document
 
 
 def _bytes(document: Json) -> bytes:

@@ -61,7 +61,8 @@ R34  deny   ai_act.generated_media_are_marked
      alert  ai_act.generated_tables_are_marked
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from functools import partial, update_wrapper
 from typing import Any
 
 from policies.decision import Constraint
@@ -117,13 +118,14 @@ _NUMBERS = ("R03", "R05", "R01", "R02", "R03", "R08", "R18")
 
 
 def _as_finding(
-    number: str, rule: Callable[[UsageRequest, Facts], Constraint]
-) -> Callable[[Admission], Finding]:
-    def finding(admission: Admission) -> Finding:
-        return Finding.of(number, Kind.DENY, rule(admission.request, admission.facts))
+    number: str, rule: Callable[[UsageRequest, Facts], Constraint], admission: Admission
+) -> Finding:
+    return Finding.of(number, Kind.DENY, rule(admission.request, admission.facts))
 
-    finding.__name__, finding.__doc__ = rule.__name__, rule.__doc__
-    return finding
+
+def _of_the_engine() -> Iterator[Callable[[Admission], Finding]]:
+    for number, rule in zip(_NUMBERS, RULES, strict=True):
+        yield update_wrapper(partial(_as_finding, number, rule), rule)
 
 
 # Each tuple holds functions of its own moment; one type for all of them would have to say `Any`.
@@ -149,7 +151,7 @@ RULES_BY_MOMENT: Mapping[type[Moment], tuple[Callable[[Any], Finding], ...]] = {
         people.secrets_are_safe,
     ),
     Admission: (
-        *(_as_finding(number, rule) for number, rule in zip(_NUMBERS, RULES, strict=True)),
+        *_of_the_engine(),
         article_68.permit_is_the_newest,
         article_63.permit_is_not_revoked,
         article_53.actor_may_pursue,

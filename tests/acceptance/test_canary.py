@@ -20,6 +20,7 @@ from connector.errors import LocalError
 from connector.identity import documents
 from connector.identity.keys import SigningKey
 from connector.jobs import JobSpec
+from connector.protocol import Offer
 from coordinator.jobs import plan
 from coordinator.sandbox import Hospital, Sandbox
 from node import config
@@ -32,8 +33,12 @@ from policies.permit import Permit
 VICTIM = NAMES[0]
 PERSON, SEX, WARD, DIED, REMARK, AGE = TEXTS
 RECORDS = ("patients.csv", "unreadable.csv", "ragged.csv", "headless.csv", "quoted.csv")
-ANSWERS = {"patients": "ok", "unreadable": "VALUE_UNREADABLE", "ragged": "ROW_RAGGED",
-                 "headless": "COLUMN_MISSING", "quoted": "FILE_UNREADABLE"}  # fmt: skip
+BROKEN = {
+    "unreadable": "VALUE_UNREADABLE",
+    "ragged": "ROW_RAGGED",
+    "headless": "COLUMN_MISSING",
+    "quoted": "FILE_UNREADABLE",
+}
 
 
 def marked_hospital() -> Hospital:
@@ -96,7 +101,8 @@ def marked_space(tmp_path_factory: pytest.TempPathFactory) -> Iterator[After]:
         assert refused.code == 1, refused
         space.permit("permit-unreadable", dataset="unreadable", hospitals=3)
         failing = space.submit("job-failing", "permit-unreadable", "0.3", dataset="unreadable")
-        assert f"{VICTIM} refuses: VALUE_UNREADABLE" in failing.output, failing
+        assert f"{VICTIM} refuses: " in failing.output, failing
+        assert "[VALUE_UNREADABLE]" in sandbox.output(VICTIM), "its own console says why"
         checked = sandbox.attempt("node", "check", str(sandbox.directory(VICTIM)))
         assert "[VALUE_UNREADABLE]" in checked.errors, checked
         yield After(sandbox, str((finished, refused, failing, checked)))
@@ -130,7 +136,8 @@ class Door:
         if not self.paths.signing_key.exists():
             self.key.save(self.paths.signing_key)
         settings = config.load(self.paths)
-        real = Service(self.paths, print)._worker_opener(settings)
+        self.said: list[str] = []
+        real = Service(self.paths, self.said.append)._worker_opener(settings)
         self.workers: list[Any] = []
         self.log = Log.open(self.paths.log, self.key)
         self.gate = Gate(
@@ -150,6 +157,10 @@ class Door:
         self.gate.close()
         self.log.close()
 
+    def given_out(self) -> bytes:
+        """Every sealed message, and every line on the hospital's console."""
+        return b"".join([*self.sent, *(line.encode() for line in self.said)])
+
     def send(self, kind: str, body: dict[str, Any], arrays: Any = None) -> dict[str, Any]:
         sealed = messages.seal(self.coordinator, VICTIM, kind, body, arrays)
         answer = self.gate.handle(sealed)
@@ -168,7 +179,7 @@ class Door:
                 "tasks": ("training.logistic", "evaluation.logistic"), "outputs": ("model",),
                 "epsilon": "3", "delta": "0.00001", "minimum_participants": 2,
                 "not_before": utc_now() - timedelta(days=1),
-                "not_after": utc_now() + timedelta(days=1),
+                "not_after": utc_now() + timedelta(days=30),
             }
         )  # fmt: skip
         application = plan.Application.model_validate(
@@ -178,7 +189,8 @@ class Door:
                 "epsilon": "0.5", "rounds": 2, "local_steps": 1,
             }
         )  # fmt: skip
-        offer = next(o for o in self.send("describe", {})["offers"] if o["dataset"] == own)
+        offers = [Offer.model_validate(offer) for offer in self.send("describe", {})["offers"]]
+        offer = next(offer for offer in offers if offer.dataset == own)
         spec = plan.specify(application, granted, {own: offer, "other/patients": offer}, utc_now())
         body = {
             "permit": documents.sign(self.coordinator, granted),
@@ -200,11 +212,10 @@ def directory(tmp_path: Path) -> Path:
 
 def test_no_byte_that_a_gate_gives_out_holds_a_marker_whatever_becomes_of_the_job(directory):
     door = Door(directory)
-    for dataset, code in ANSWERS.items():
-        spec, answer = door.begin(dataset)
-        assert (answer["status"], answer.get("code", "ok")) == (
-            ("ok", "ok") if code == "ok" else ("refused", code)
-        )
+    for dataset, code in BROKEN.items():
+        _, answer = door.begin(dataset)
+        assert (answer["status"], answer["code"]) == ("refused", "DATASET_UNAVAILABLE")
+        assert f"[{code}]" in door.said[-1], "the hospital's own console says what is wrong"
     spec, _ = door.begin("patients")
     assert door.take(spec, 1, "training.logistic")["status"] == "ok"
     assert door.take(spec, 1, "training.mlp")["code"] == "STEP_UNKNOWN"
@@ -215,7 +226,7 @@ def test_no_byte_that_a_gate_gives_out_holds_a_marker_whatever_becomes_of_the_jo
     door.workers[-1]._process.kill()
     door.close()
     assert sum(map(len, door.sent)) > 5000
-    assert found(b"".join(door.sent)) == []
+    assert found(door.given_out()) == []
     assert in_files(directory, but=RECORDS) == {}
 
 
@@ -228,7 +239,7 @@ def test_a_worker_that_dies_in_a_step_takes_its_records_with_it(directory):
     answer = door.take(spec, 1, "training.logistic")
     assert (answer["status"], answer["code"]) == ("failed", "WORKER_DIED")
     door.close()
-    assert found(b"".join(door.sent)) == []
+    assert found(door.given_out()) == []
     assert in_files(directory, but=RECORDS) == {}
 
 
@@ -238,8 +249,14 @@ class Leak:
 
     answer: Callable[[], Any]
 
-    def persons(self) -> int:
-        return 200
+    def people(self) -> int:
+        return 300
+
+    def version(self) -> str:
+        return PERSON
+
+    def stale(self) -> bool:
+        return False
 
     def call(self, *_: object) -> Any:
         return self.answer()
@@ -276,10 +293,10 @@ def as_code(text: str) -> Callable[[], Any]:
 def test_the_search_finds_what_a_leaking_worker_gives_out(directory, answer):
     door = Door(directory, open_worker=lambda *_: Leak(answer))
     spec, _ = door.begin("patients")
-    assert found(b"".join(door.sent)) == []
+    assert found(door.given_out()) == []
     door.take(spec, 1, "training.logistic")
     door.close()
-    assert found(b"".join(door.sent)), "the leak went unnoticed"
+    assert found(door.given_out()), "the leak went unnoticed"
 
 
 @pytest.mark.parametrize("marker", TEXTS)

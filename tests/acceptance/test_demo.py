@@ -108,7 +108,7 @@ def test_an_interrupted_demo_takes_everything_with_it(tmp_path, step):
         assert "Traceback" not in demo.text
         assert demo.text.rstrip().endswith("stopped")
         assert demo.left_behind() == ([], [])
-        assert not demo.labels.exists()
+        assert not list(demo.labels.iterdir())
 
 
 def test_a_directory_without_the_heart_files_is_named_in_one_line(tmp_path):

@@ -1,9 +1,11 @@
 """The contract with Flower, over real loopback TLS. Run it before moving the pin."""
 
 import asyncio
+import contextlib
 import datetime as dt
 import json
 import logging
+import socket
 import ssl
 import subprocess
 import sys
@@ -41,6 +43,9 @@ from connector.flower import (
     version,
     wire,
 )
+from connector.flower import web as web_server
+from connector.flower.hold import Holds
+from connector.flower.mailbox import Mailbox
 from connector.flower.web import WebServer
 
 SECONDS = 20.0  # patience of a test with something that takes milliseconds
@@ -111,6 +116,7 @@ class Web:
                 ssl_keyfile=files[1],
                 log_config=None,
                 lifespan="off",
+                http=web_server.Connection,
                 ws="none",
             ),
             fleet,
@@ -411,6 +417,7 @@ def test_requests_without_or_with_a_wrong_signature_are_refused_and_not_held(
 def test_a_node_cannot_speak_in_the_name_of_another(web: Web, nodes: list[Node]) -> None:
     a, b, _ = nodes
     with web.fleet.open_run() as run:
+        run.send(a.node_id, b"for a")
         message_id = run.send(b.node_id, b"for b")
         message = b.receive()
         # Under its own name it is not the one who was asked; under b's it is not b.
@@ -426,6 +433,110 @@ def test_a_node_cannot_speak_in_the_name_of_another(web: Web, nodes: list[Node])
 
         b.client.reply(message, b"genuine")
         assert run.replies([message_id]) == {message_id: FleetReply(b"genuine")}
+
+
+def test_a_reply_of_a_node_that_owes_none_is_refused_before_it_is_read(
+    web: Web, nodes: list[Node]
+) -> None:
+    a, b, _ = nodes
+    with web.fleet.open_run() as run:
+        run.send(b.node_id, b"for b")
+        malformed = fleet_pb2.PushMessagesRequest(node=node_pb2.Node(node_id=a.node_id))
+        assert _signed(a, "push-messages", malformed) == 409
+        run.send(a.node_id, b"for a")
+        assert _signed(a, "push-messages", malformed) == 400, "now it has been read"
+
+
+def test_a_node_has_one_push_under_way_and_the_newer_one_counts() -> None:
+    mailbox = Mailbox(lambda: None)
+    node_id = mailbox.register(keys.public_bytes(keys.generate()), "hospital-a")
+    mailbox.activate_node(node_id, 30)
+    mailbox.store_message_ins(wire.instruction(mailbox.run_id, node_id, b"hello"))
+    entrance = door.Door(mailbox, Holds(), 1000)
+    scope = {"headers": [(b"content-length", b"10")]}
+
+    async def push() -> tuple[Any, bytes]:
+        begun = asyncio.Event()
+
+        async def stall() -> Any:
+            begun.set()
+            await asyncio.Event().wait()
+
+        async def whole() -> Any:
+            return {"type": "http.request", "body": b"0123456789"}
+
+        older = asyncio.ensure_future(entrance._read_push(scope, stall, node_id))
+        await begun.wait()
+        newer = await entrance._read_push(scope, whole, node_id)
+        (outcome,) = await asyncio.gather(older, return_exceptions=True)
+        return outcome, newer
+
+    outcome, newer = asyncio.run(push())
+    assert (outcome.status, outcome.code) == (408, "REQUEST_REPLACED")
+    assert newer == b"0123456789"
+    assert entrance._pushes == {}
+
+
+def test_a_connection_without_a_request_is_cut_and_one_that_is_held_is_not(
+    files: tuple[str, str], authority: Authority, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(web_server, "HEAD_SECONDS", 0.2)
+    web = Web(FleetServer(), files)
+    node = Node(web, authority)
+    node.client.connect()
+    context = ssl.create_default_context(cadata=authority.pem.decode())
+    for said in (b"", b"GET / HTTP/1.1\r\nhost: a\r\n"):
+        with (
+            socket.create_connection(("127.0.0.1", web.port), SECONDS) as raw,
+            context.wrap_socket(raw, server_hostname="127.0.0.1") as stranger,
+        ):
+            stranger.sendall(said)
+            with contextlib.suppress(OSError):
+                assert stranger.recv(1) == b""
+    assert node.client.receive(1.0) is None, "its pull is held for longer than that"
+    with web.fleet.open_run() as run:
+        run.send(node.node_id, b"hello")
+        assert node.receive().payload == b"hello"
+    node.client.close()
+    web.stop()
+
+
+def test_one_address_holds_a_bounded_number_of_connections(
+    files: tuple[str, str], authority: Authority, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(web_server, "MAX_PER_ADDRESS", 2)
+    web = Web(FleetServer(), files)
+    context = ssl.create_default_context(cadata=authority.pem.decode())
+    opened = []
+    for _ in range(3):
+        raw = socket.create_connection(("127.0.0.1", web.port), SECONDS)
+        opened.append(context.wrap_socket(raw, server_hostname="127.0.0.1"))
+    with contextlib.suppress(OSError):
+        assert opened[2].recv(1) == b""
+    opened[0].sendall(b"GET / HTTP/1.1\r\nhost: a\r\n\r\n")
+    assert opened[0].recv(12) == b"HTTP/1.1 404"
+    for connection in opened:
+        connection.close()
+    web.stop()
+
+
+def test_a_run_waits_for_nodes_to_connect_and_counts_their_visits(
+    web: Web, authority: Authority
+) -> None:
+    node = Node(web, authority, "hospital-late")
+    with web.fleet.open_run() as run:
+        assert not run.wait_online([node.node_id], 0)
+        assert node.node_id not in web.fleet.visits()
+        with ThreadPoolExecutor(1) as pool:
+            waiting = pool.submit(run.wait_online, [node.node_id], SECONDS)
+            node.client.connect()
+            assert waiting.result(SECONDS)
+        assert web.fleet.visits()[node.node_id] == 1
+        node.client.connect()
+        assert web.fleet.visits()[node.node_id] == 2
+        node.client.close()
+        run.close()
+        assert not run.wait_online([node.node_id], SECONDS)
 
 
 def test_a_second_reply_and_a_reply_to_a_closed_run_are_refused(web: Web, node: Node) -> None:

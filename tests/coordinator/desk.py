@@ -21,7 +21,7 @@ from connector.identity import documents
 from connector.identity.keys import SigningKey
 from connector.jobs import JobSpec, Strategy, TaskCall, parse_spec
 from connector.messages import Message
-from connector.schema import Column
+from connector.schema import Column, Schema
 from coordinator.jobs.exchange import Member
 from policies import purposes
 from policies.permit import Permit
@@ -99,6 +99,30 @@ def spec(**changed: Any) -> JobSpec:
     return JobSpec(**(known | changed))
 
 
+def offer(dataset: str, *columns: Column, **changed: Any) -> dict[str, Any]:
+    """What a node describes: its dataset, and its policy without the budget."""
+    return {
+        "dataset": dataset,
+        "title": "patients",
+        "schema": Schema(columns=columns or (AGE, WEIGHT, DIED)).model_dump(mode="json"),
+        "policy": {
+            "id": "research",
+            "version": 1,
+            "dataset": dataset,
+            "purposes": ["scientific-research"],
+            "tasks": ["training.logistic"],
+            "columns": ["age", "weight", "died"],
+            "outputs": ["model"],
+            "minimum_cohort": 50,
+            "minimum_participants": 3,
+            "epsilon_per_job": "1.0",
+            "hours_per_job": 24,
+            "not_before": "2026-01-01T00:00:00Z",
+            "not_after": "2027-01-01T00:00:00Z",
+        },
+    } | changed
+
+
 Answering = Callable[["Hospital", Message, str], FleetReply | None]
 
 
@@ -160,6 +184,8 @@ class Road:
         self.arrived: dict[str, FleetReply] = {}
         self.sent: list[bytes] = []
         self.closed = False
+        self.arriving = False  # who is offline comes when somebody waits
+        self.patience = 0.0
         self.on_send: Callable[[], None] = lambda: None
 
     def send(self, node_id: int, payload: bytes) -> str:
@@ -183,6 +209,12 @@ class Road:
 
     def replies(self, message_ids: Iterable[str]) -> dict[str, FleetReply]:
         return {one: self.arrived[one] for one in message_ids if one in self.arrived}
+
+    def wait_online(self, node_ids: Iterable[int], timeout: float) -> bool:
+        self.patience = timeout
+        for node_id in node_ids:
+            self.hospitals[node_id].offline = self.hospitals[node_id].offline and not self.arriving
+        return not any(self.hospitals[node_id].offline for node_id in node_ids)
 
     def close(self) -> None:
         self.closed = True

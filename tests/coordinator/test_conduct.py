@@ -11,8 +11,9 @@ from desk import HDAB, NAMES, NOW, Hospital, Notes, Road, hospitals, permit, ref
 
 from connector.audit import entries
 from connector.errors import LocalError
+from connector.identity import documents
 from connector.identity.keys import SigningKey
-from connector.store import JobRow
+from connector.store import JobRow, PermitRow
 from coordinator import releases
 from coordinator.jobs import conduct
 from coordinator.jobs.states import TRANSITIONS, JobState
@@ -74,6 +75,7 @@ def test_a_job_in_which_all_is_well_ends_with_a_held_result(office: Office) -> N
     label = releases.read_label(office, "job-1")
     assert [source.rounds_answered for source in label.ingredients.sources] == [3, 3, 3]
     assert [type(entry).__name__ for entry in notes.log[-2:]] == ["Labelled", "JobEnded"]
+    assert notes.log[-1].reason == "finished"
     assert all(hospital.asked[-1] == "end" for hospital in asked.values())
 
 
@@ -153,6 +155,61 @@ def test_a_log_that_cannot_be_written_fails_the_job(office: Office) -> None:
         releases.read_label(office, "job-1")
 
 
+def test_a_job_whose_log_fails_at_its_end_keeps_its_state(office: Office) -> None:
+    notes = Notes()
+
+    def full(entry: entries.Entry) -> None:
+        if isinstance(entry, entries.JobEnded):
+            raise LocalError("LOG_FULL", "the disk is full")
+        notes.record(entry)
+
+    state, _ = conducted(office, hospitals(), record=full)
+    assert state == (JobState.FINISHED, "")
+
+
+def test_a_bug_still_tells_the_hospitals_that_the_job_is_over(
+    office: Office, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked = hospitals()
+
+    def bug(*_: Any) -> None:
+        raise TypeError("a bug")
+
+    monkeypatch.setattr(releases, "make", bug)
+    with pytest.raises(TypeError):
+        conducted(office, asked)
+    assert all(hospital.asked[-1] == "end" for hospital in asked.values())
+
+
+def test_a_permit_that_was_changed_in_the_table_fails_the_job_by_its_code(office: Office) -> None:
+    with office.store.begin() as session:
+        row = session.get_one(PermitRow, "permit-1")
+        row.document = documents.sign(SigningKey("hdab", b"x" * 32), permit())
+    asked = hospitals()
+    assert conducted(office, asked)[0] == (JobState.FAILED, "SIGNATURE_INVALID")
+    assert asked["east"].asked == []
+
+
+def test_state_event_and_release_of_an_end_come_together_or_not_at_all(
+    office: Office, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    class Crash(BaseException):
+        pass
+
+    def crash(*_: Any, **__: Any) -> None:
+        raise Crash
+
+    with monkeypatch.context() as broken:
+        broken.setattr(conduct, "JobEvent", crash)  # between the state and the event
+        broken.setattr(conduct, "tell", lambda *_: None)
+        with pytest.raises(Crash):
+            conducted(office, hospitals())
+    assert conduct.state_of(office, "job-1") == (JobState.RUNNING, "")
+    with pytest.raises(LocalError) as refusal:
+        releases.read_label(office, "job-1")
+    assert refusal.value.code == "RELEASE_UNKNOWN"
+
+
 def test_every_state_that_was_seen_is_one_of_the_table(
     office: Office, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -174,12 +231,16 @@ def test_only_jobs_that_were_under_way_are_ended_at_a_restart(
     office: Office, state: JobState
 ) -> None:
     enter(office, state)
-    conduct.fail_interrupted(office)
+    notes = Notes()
+    conduct.fail_interrupted(office, notes.record)
     interrupted = state in {JobState.STARTING, JobState.RUNNING}
     found, reason = conduct.state_of(office, "job-1")
     assert found == (JobState.FAILED if interrupted else state)
     assert reason == ("COORDINATOR_STOPPED" if interrupted else "")
     assert told(office) == (["ended"] if interrupted else [])
+    assert [entry.reason for entry in notes.entries(entries.JobEnded)] == (
+        ["COORDINATOR_STOPPED"] if interrupted else []
+    )
 
 
 def test_a_job_is_submitted_once(office: Office) -> None:

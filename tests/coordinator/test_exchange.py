@@ -1,11 +1,14 @@
 """Ask several hospitals one thing: each answer is judged by itself."""
 
+from collections.abc import Iterable
+
 import pytest
 from desk import HDAB, PARAMETERS, Hospital, Road, hospitals, refuse
 from misbehaviour import BAD, SILENT
 
 from connector import messages
 from connector.errors import LocalError
+from connector.flower import FleetReply
 from coordinator.jobs.exchange import NO_REPLY, Answer, Exchange
 
 STEP = {"job": "sha256:00", "round": 1, "task": "training.logistic"}
@@ -89,6 +92,60 @@ def test_a_hospital_that_is_offline_is_not_waited_for() -> None:
     answers = ask(asked)
     assert (answers["north"].code, answers["north"].silent) == ("NODE_OFFLINE", True)
     assert answers["east"].good
+
+
+class Paced(Road):
+    """A road on a clock of its own: each hospital's answer takes its time."""
+
+    def __init__(self, asked: dict[str, Hospital], seconds: dict[str, float]) -> None:
+        super().__init__(asked.values())
+        self.clock = 0.0
+        self.due = {f"message-{n}": s for n, s in enumerate(seconds.values(), start=1)}
+
+    def monotonic(self) -> float:
+        return self.clock
+
+    def wait(self, message_ids: Iterable[str], timeout: float, *, count: int | None = None) -> bool:
+        assert count == 1
+        first = min(self.due[one] for one in message_ids)
+        self.clock = min(self.clock + timeout, max(self.clock, first))
+        return self.clock >= first
+
+    def replies(self, message_ids: Iterable[str]) -> dict[str, FleetReply]:
+        due = [one for one in message_ids if self.due[one] <= self.clock]
+        return super().replies(due)
+
+
+def paced(
+    monkeypatch: pytest.MonkeyPatch, asked: dict[str, Hospital], **seconds: float
+) -> tuple[dict[str, str], float]:
+    road = Paced(asked, seconds)
+    monkeypatch.setattr("coordinator.jobs.exchange.time", road)
+    answers = Exchange(road, HDAB).ask(  # type: ignore[arg-type] # stand-in
+        [asked[name].member for name in seconds], "end", {}, seconds=120, enough=2
+    )
+    return {answer.member.name: answer.code for answer in answers}, road.clock
+
+
+def test_two_quick_refusals_do_not_hurry_the_hospitals_that_compute(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    asked = hospitals("a", "b", "c", "d")
+    for name in "ab":
+        asked[name].answers["end", 1] = refuse("WORKER_DIED")
+    codes, taken = paced(monkeypatch, asked, a=0.1, b=0.1, c=30, d=50)
+    assert codes == {"a": "WORKER_DIED", "b": "WORKER_DIED", "c": "", "d": ""}
+    assert taken == 50
+
+
+@pytest.mark.parametrize(("fast", "ends"), [(1.0, 6.0), (20.0, 40.0), (100.0, 120.0)])
+def test_once_enough_answers_are_good_the_others_have_as_long_again(
+    monkeypatch: pytest.MonkeyPatch, fast: float, ends: float
+) -> None:
+    asked = hospitals("a", "b", "c")
+    codes, taken = paced(monkeypatch, asked, a=fast, b=fast, c=1000)
+    assert codes == {"a": "", "b": "", "c": NO_REPLY}
+    assert taken == ends
 
 
 def test_nobody_at_all_may_answer() -> None:

@@ -1,7 +1,11 @@
 """The desk of the health data access body: set up, invite, enrol, issue permits."""
 
+import functools
+import hashlib
 import os
+import sqlite3
 import stat
+import sys
 import threading
 from collections.abc import Iterator
 from dataclasses import replace
@@ -12,18 +16,19 @@ from typing import Any
 import pytest
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import ec, ed25519
-from desk import NOW, permit
+from desk import NOW, offer, permit
 
 from connector.audit import entries
 from connector.audit.log import Log
+from connector.audit.order import Order
 from connector.errors import LocalError, RemoteError
 from connector.identity import certificates, documents
 from connector.identity.encoding import encode_base64
 from connector.identity.enrolment import EnrolmentRequest, Invitation, Membership, new_token
 from connector.identity.keys import SigningKey
 from connector.store import InvitationRow, Participant, PermitRow, Store
-from coordinator import office as desk_of
-from coordinator.office import INVITATION_LIFE, MAX_PERMIT_BYTES, Office, create, offers_of
+from coordinator.office import INVITATION_LIFE, MAX_PERMIT_BYTES, Office, create, offers_of, sift
+from coordinator.recorder import Recorder
 from policies.errors import Error
 
 
@@ -36,12 +41,13 @@ class Desk:
         self.office = replace(Office.open(root), clock=self.clock)
         self.office.paths.address.write_text("127.0.0.1:8700")
         self.log = Log.open(self.office.paths.log, self.office.key)
+        self.recorder = Recorder(self.log, self.clock)
 
     def clock(self) -> datetime:
         return self.now
 
     def enrol(self, request: EnrolmentRequest) -> tuple[str, Participant]:
-        return self.office.enrol(request, self.log)
+        return self.office.enrol(request, self.recorder.record)
 
     def close(self) -> None:
         self.log.close()
@@ -70,15 +76,21 @@ def public_pem(key: Any) -> str:
     )
 
 
-FLEET_KEY = public_pem(ec.generate_private_key(ec.SECP256R1()))
+def seed(name: str) -> bytes:
+    return hashlib.sha256(name.encode()).digest()
+
+
+@functools.cache
+def fleet_key(name: str) -> str:
+    return public_pem(ec.derive_private_key(int.from_bytes(seed(name)[:16]), ec.SECP256R1()))
 
 
 def request(name: str, token: str, **changed: Any) -> EnrolmentRequest:
     known = {
         "participant": name,
         "token": token,
-        "signing_key": SigningKey(name, b"n" * 32).verify_key.vkey,
-        "fleet_key": FLEET_KEY,
+        "signing_key": SigningKey(name, seed(name)).verify_key.vkey,
+        "fleet_key": fleet_key(name),
     }
     return EnrolmentRequest(**(known | changed))
 
@@ -158,7 +170,7 @@ def test_what_could_not_be_read_back_is_not_written(
         ("name = ", "CONFIG_SYNTAX", "coordinator.toml"),
         ("a = " + "[" * 5000, "CONFIG_SYNTAX", "coordinator.toml"),
         ('name = "hdab"\ndatabase = "nonsense"', "STORE_UNREACHABLE", "database"),
-        ('name = "hdab"\ndatabase = "oracle://a/b"', "STORE_UNREACHABLE", "database"),
+        ('name = "hdab"\ndatabase = "oracle://a/b"', "STORE_DRIVER_MISSING", "database"),
         (
             'name = "hdab"\ndatabase = "sqlite:////no/such/place/x.db"',
             "STORE_UNREACHABLE",
@@ -339,18 +351,149 @@ def test_enrolling_again_replaces_keys_and_forgets_offers(desk: Desk) -> None:
     assert (participant.signing_key, participant.offers) == (other, [])
 
 
+def test_nobody_enrols_with_anothers_keys(desk: Desk) -> None:
+    desk.enrol(request("north", desk.office.invite("north").token))
+    token = desk.office.invite("south").token
+    same_signing = SigningKey("south", seed("north")).verify_key.vkey
+    assert refused(desk, request("south", token, signing_key=same_signing))[0] == "KEY_TAKEN"
+    assert refused(desk, request("south", token, fleet_key=fleet_key("north")))[0] == "KEY_TAKEN"
+    seed_of_the_desk = desk.office.key._seed
+    body = SigningKey("south", seed_of_the_desk).verify_key.vkey
+    assert refused(desk, request("south", token, signing_key=body))[0] == "KEY_TAKEN"
+    assert desk.enrol(request("south", token))[1].name == "south"
+    again = desk.office.invite("north").token
+    assert desk.enrol(request("north", again))[1].name == "north", "its own keys it may keep"
+
+
+def test_nobody_is_invited_under_the_coordinators_own_name(desk: Desk) -> None:
+    with pytest.raises(LocalError) as refusal:
+        desk.office.invite("hdab")
+    assert refusal.value.code == "NAME_TAKEN"
+
+
+def test_enrolments_at_the_same_moment_stand_in_the_log_in_the_order_of_their_times(
+    desk: Desk,
+) -> None:
+    moments = iter(range(100))
+    lock = threading.Lock()
+
+    def tick() -> datetime:
+        with lock:
+            return NOW + timedelta(seconds=next(moments))
+
+    recorder = Recorder(desk.log, tick)
+    asked = [request(name, desk.office.invite(name).token) for name in "abcdefgh"]
+    together = threading.Barrier(len(asked))
+
+    def enrol(one: EnrolmentRequest) -> None:
+        together.wait()
+        desk.office.enrol(one, recorder.record)
+
+    threads = [threading.Thread(target=enrol, args=(one,)) for one in asked]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    order = Order()
+    for index, content in desk.log.read():
+        order.check(index, content)
+    assert len(desk.log) == len(asked)
+
+
 def test_nobody_offers_anothers_dataset() -> None:
     def holding(name: str, *datasets: str) -> Participant:
-        return Participant(name=name, offers=[{"dataset": d, "by": name} for d in datasets])
+        return Participant(name=name, offers=[offer(d, title=f"by {name}") for d in datasets])
 
     found = offers_of(
         [holding("east", "east/a", "north/a", "eastern/a"), holding("north", "north/a", "north/b")]
     )
-    assert {dataset: offer["by"] for dataset, offer in found.items()} == {
-        "east/a": "east",
-        "north/a": "north",
-        "north/b": "north",
+    assert {dataset: one.title for dataset, one in found.items()} == {
+        "east/a": "by east",
+        "north/a": "by north",
+        "north/b": "by north",
     }
+
+
+@pytest.mark.parametrize(
+    "form",
+    [
+        {},
+        [],
+        "east/b",
+        None,
+        {"dataset": 7},
+        offer("east/b", title="\x1b[2J"),
+        offer("east"),
+        offer("east/"),
+        offer("east/b", price="1"),
+        offer("east/b", schema={"columns": []}),
+        offer("east/b", policy={}),
+    ],
+)
+def test_an_offer_that_is_none_is_left_out_and_costs_no_other(form: Any) -> None:
+    described = [form, offer("east/a")]
+    assert list(offers_of([Participant(name="east", offers=described)])) == ["east/a"]
+    assert sift("east", described)[1] == ["OFFER_MALFORMED"]
+
+
+# Addresses
+
+
+@pytest.mark.parametrize(
+    ("host", "public", "url", "certified"),
+    [
+        ("127.0.0.1", "", "https://127.0.0.1:8700", "127.0.0.1"),
+        ("localhost", "", "https://localhost:8700", "localhost"),
+        ("::1", "", "https://[::1]:8700", "::1"),
+        ("::0", "data.example.org:443", "https://data.example.org:443", "data.example.org"),
+        ("::", "[2001:db8::7]:8443", "https://[2001:db8::7]:8443", "2001:db8::7"),
+        ("10.0.0.7", "192.0.2.1:80", "https://192.0.2.1:80", "192.0.2.1"),
+    ],
+)
+def test_invitations_and_certificates_name_the_public_address(
+    tmp_path: Path, host: str, public: str, url: str, certified: str
+) -> None:
+    create(tmp_path / "hdab", "hdab", host, 0, public)
+    office = Office.open(tmp_path / "hdab")
+    listening = "[::1]:8700" if ":" in host else "127.0.0.1:8700"
+    office.paths.address.write_text(listening)
+    assert office.invite("north").url == url
+    assert office.config.public_host == certified
+    office.close()
+
+
+@pytest.mark.parametrize(
+    "host",
+    [
+        "0.0.0.0",  # noqa: S104 - it is refused
+        "0",
+        "::",
+        "0:0:0:0:0:0:0:0",
+    ],
+)
+def test_every_address_is_none_that_a_hospital_could_connect_to(tmp_path: Path, host: str) -> None:
+    with pytest.raises(LocalError) as refusal:
+        create(tmp_path / "hdab", "hdab", host, 0)
+    assert refusal.value.code == "PUBLIC_ADDRESS_MISSING"
+    assert "public" in refusal.value.remedy
+    assert not (tmp_path / "hdab").exists()
+
+
+@pytest.mark.parametrize(
+    "public", ["example.org", "example.org:", ":443", "a:0", "a:65536", "::1:443", "a b:1", "a/b:1"]
+)
+def test_a_public_address_that_is_none_is_refused(tmp_path: Path, public: str) -> None:
+    with pytest.raises(LocalError) as refusal:
+        create(tmp_path / "hdab", "hdab", "127.0.0.1", 0, public)
+    assert refusal.value.code == "CONFIG_INVALID"
+
+
+def test_a_coordinator_whose_address_file_is_torn_counts_as_stopped(desk: Desk) -> None:
+    desk.office.paths.address.write_text("127.0.0.1")
+    for call in (lambda: desk.office.invite("north"), desk.office.check_running):
+        with pytest.raises(LocalError) as refusal:
+            call()
+        assert refusal.value.code == "COORDINATOR_STOPPED"
 
 
 # Permits
@@ -454,9 +597,28 @@ def test_times_come_back_in_utc_and_naive_ones_are_refused(desk: Desk) -> None:
         session.add(naive)
 
 
-def test_a_small_file_is_replaced_whole(tmp_path: Path) -> None:
-    path = tmp_path / "label.json"
-    for content in ("long" * 100, "short"):
-        desk_of.write_atomically(path, content)
-        assert path.read_text() == content
-    assert [found.name for found in tmp_path.iterdir()] == ["label.json"]
+def test_a_database_that_somebody_holds_is_busy_and_can_be_read(desk: Desk) -> None:
+    desk.office.issue_permit(permit())
+    store = desk.office.store
+    holder = sqlite3.connect(desk.office.paths.database, isolation_level=None)
+    holder.execute("BEGIN IMMEDIATE")
+    try:
+        assert desk.office.permit("permit-1")[0] == permit()
+        with store.read() as session:
+            session.connection().exec_driver_sql("PRAGMA busy_timeout = 0")
+        with pytest.raises(LocalError) as refusal, store.begin() as session:
+            session.connection()
+        assert refusal.value.code == "STORE_BUSY"
+    finally:
+        holder.close()
+    with store.begin() as session:
+        session.get_one(PermitRow, "permit-1").logged = True
+
+
+def test_a_driver_that_is_missing_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "psycopg", None)
+    with pytest.raises(LocalError) as refusal:
+        Store("postgresql+psycopg://user:secret@nowhere/database")
+    assert refusal.value.code == "STORE_DRIVER_MISSING"
+    assert "psycopg" in refusal.value.diagnostics()
+    assert "secret" not in refusal.value.diagnostics()

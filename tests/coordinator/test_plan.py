@@ -5,10 +5,12 @@ from typing import Any
 
 import pytest
 from desk import AGE, DIED, NOW, WEIGHT, permit
+from desk import offer as described
 
 from connector.errors import LocalError
 from connector.jobs import JobSpec, parse_spec
-from connector.schema import Column, Schema
+from connector.protocol import Offer
+from connector.schema import Column
 from coordinator.jobs import plan
 from coordinator.jobs.plan import Application
 from policies.errors import Error
@@ -25,14 +27,8 @@ epsilon = 1.0
 """
 
 
-def offer(dataset: str, *columns: Column) -> dict[str, Any]:
-    schema = Schema(columns=columns or (AGE, WEIGHT, DIED))
-    return {
-        "dataset": dataset,
-        "title": "t",
-        "schema": schema.model_dump(mode="json"),
-        "policy": {},
-    }
+def offer(dataset: str, *columns: Column) -> Offer:
+    return Offer.parse(described(dataset, *columns))
 
 
 OFFERS = {name: offer(name) for name in ("north/patients", "south/patients")}
@@ -50,11 +46,11 @@ def application(**changed: Any) -> Application:
     return Application.model_validate(known | changed)
 
 
-def specify(offers: dict[str, dict[str, Any]] | None = None, **changed: Any) -> JobSpec:
+def specify(offers: dict[str, Offer] | None = None, **changed: Any) -> JobSpec:
     return plan.specify(application(**changed), GRANTED, OFFERS if offers is None else offers, NOW)
 
 
-def refused(offers: dict[str, dict[str, Any]] | None = None, **changed: Any) -> LocalError:
+def refused(offers: dict[str, Offer] | None = None, **changed: Any) -> LocalError:
     with pytest.raises(LocalError) as refusal:
         specify(offers, **changed)
     return refusal.value
@@ -109,6 +105,32 @@ def test_a_specification_says_what_was_asked_and_survives_its_spelling() -> None
         == made.digest
         == specify(rounds=7, strategy="fedyogi", server_learning_rate="0.25", hours=2).digest
     )
+
+
+def test_the_servers_rate_is_the_strategys_own_unless_it_is_given() -> None:
+    assert specify().strategy.server_learning_rate == 1
+    assert specify(strategy="fedyogi").strategy.server_learning_rate == Decimal("0.6")
+    given = specify(strategy="fedyogi", server_learning_rate="1").strategy
+    assert given.server_learning_rate == 1
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "sampling_rate",
+        "clipping_norm",
+        "learning_rate",
+        "momentum",
+        "server_learning_rate",
+        "holdout",
+    ],
+)
+@pytest.mark.parametrize("number", ["1e-999999999", "1e999999", "-1e999999", "1e-30", "inf"])
+def test_numbers_beyond_all_measure_are_refused_by_name(name: str, number: str) -> None:
+    with pytest.raises(LocalError) as refusal:
+        plan.parse(f"{TEXT}\n{name} = {number}\n".encode(), "job.toml")
+    assert refusal.value.code == "JOB_INVALID"
+    assert name in refusal.value.message
 
 
 def test_a_perceptron_has_its_layers_in_both_tasks() -> None:

@@ -19,10 +19,12 @@ from connector.identity.keys import SigningKey
 from connector.jobs import JobSpec, Strategy
 from connector.labels import render
 from connector.labels.schema import NOT_MEASURED, ModelLabel
-from connector.store import ReleaseRow
+from connector.store import JobRow, ReleaseRow
 from coordinator import releases
 from coordinator.jobs import conduct
+from coordinator.jobs.conduct import Ending
 from coordinator.jobs.run import Result
+from coordinator.jobs.states import JobState
 from coordinator.office import Office, create
 from policies import canonical, purposes
 from policies.errors import Error
@@ -58,8 +60,17 @@ def labelled(office: Office, made: JobSpec, granted: Permit | None = None, **of:
 def held(office: Office, made: JobSpec | None = None, **of: Any) -> Notes:
     made, notes = made or spec(), Notes()
     conduct.submit(office, made, "permit-1")
-    releases.hold(office, made.id, made, permit(), result(**of), notes.record)
+    release = releases.make(office, made.id, made, permit(), result(**of), notes.record)
+    with office.store.begin() as session:
+        session.get_one(JobRow, made.id).state = JobState.RUNNING
+    conduct.finish(office, made.id, Ending(JobState.FINISHED, release=release), notes.record)
     return notes
+
+
+def logged(office: Office) -> None:
+    """What the running coordinator does with a review."""
+    with office.store.begin() as session:
+        session.get_one(ReleaseRow, "job-1").logged = True
 
 
 def refused(call: Any, *arguments: Any, **named: Any) -> str:
@@ -196,13 +207,24 @@ def test_a_model_cannot_be_read_before_a_person_has_approved_it(office: Office) 
     assert refused(releases.read_model, office, "job-1") == "RELEASE_HELD"
     held(office)
     assert refused(releases.read_model, office, "job-1") == "RELEASE_HELD"
-    releases.review(office, "job-1", "Dr. A", approve=True)
+    assert not releases.review(office, "job-1", "Dr. A", approve=True), "nobody has logged it"
+    assert refused(releases.read_model, office, "job-1") == "RELEASE_HELD"
+    logged(office)
     assert releases.read_model(office, "job-1")["parameters"].tolist() == [1.5, -0.25]
+
+
+@pytest.mark.parametrize("state", set(JobState) - {JobState.FINISHED})
+def test_the_result_of_a_job_that_did_not_finish_is_none(office: Office, state: JobState) -> None:
+    held(office)
+    with office.store.begin() as session:
+        session.get_one(JobRow, "job-1").state = state
+    assert refused(releases.review, office, "job-1", "Dr. A", approve=True) == "RELEASE_UNKNOWN"
 
 
 def test_a_rejected_model_is_never_read(office: Office) -> None:
     held(office)
     releases.review(office, "job-1", "Dr. A", approve=False)
+    logged(office)
     assert refused(releases.read_model, office, "job-1") == "RELEASE_HELD"
 
 
@@ -238,6 +260,7 @@ def test_a_review_has_a_person_that_the_log_can_name(office: Office, reviewer: s
 def test_a_model_file_that_was_changed_is_not_read(office: Office) -> None:
     held(office)
     releases.review(office, "job-1", "Dr. A", approve=True)
+    logged(office)
     path = releases.model_path(office, "job-1")
     content = path.read_bytes()
     for changed in (

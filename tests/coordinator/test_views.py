@@ -3,7 +3,9 @@
 from datetime import UTC, datetime
 from typing import Any
 
-from connector.schema import Column, Schema
+from desk import offer
+
+from connector.schema import Column
 from connector.store import Participant
 from coordinator.views import catalogue
 
@@ -17,19 +19,9 @@ COLUMNS = (
 
 
 def _offer(dataset: str) -> dict[str, Any]:
-    return {
-        "dataset": dataset,
-        "schema": Schema(columns=COLUMNS).model_dump(mode="json"),
-        "policy": {
-            "purposes": ["statistics"],
-            "tasks": ["training.logistic"],
-            "columns": ["age", "ward", "died"],
-            "minimum_cohort": 50,
-            "minimum_participants": 3,
-            "epsilon_per_job": "1.0",
-            "not_after": "2027-01-01T00:00:00Z",
-        },
-    }
+    made = offer(dataset, *COLUMNS)
+    made["policy"] |= {"purposes": ["statistics"], "columns": ["age", "ward", "died"]}
+    return made
 
 
 def _participant(*datasets: str) -> Participant:

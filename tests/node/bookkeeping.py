@@ -48,7 +48,7 @@ def decided(
                 Constraint(rule="r", basis="b", bound="b", actual="a", satisfied=satisfied),
             ),
         ),
-        permit_id="permit-1",
+        permit_id=changed.get("permit", "permit-1"),
         permit_document="{}",
         dataset_version="",
         specification="{}",

@@ -136,11 +136,11 @@ def test_datasets_permits_and_one_job_are_told_apart() -> None:
     )
     here = "north/patients"
     assert ledger.spent(here, NOW) == LOUD.cost + QUIET.cost
-    assert ledger.spent(here, NOW, permit_digest="permit-1") == LOUD.cost
-    assert ledger.spent(here, NOW, permit_digest="permit-2") == QUIET.cost
-    assert ledger.spent(here, NOW, permit_digest="permit-3") == NOTHING
+    assert ledger.spent_under("permit-1", here, NOW) == LOUD.cost
+    assert ledger.spent_under("permit-2", here, NOW) == QUIET.cost
+    assert ledger.spent_under("permit-3", here, NOW) == NOTHING
     assert ledger.spent(here, NOW, without="a") == QUIET.cost
-    assert ledger.spent(here, NOW, without="a", permit_digest="permit-1") == NOTHING
+    assert ledger.spent_under("permit-1", here, NOW, without="a") == NOTHING
     assert ledger.spent("north/others", NOW) == LOUD.cost + LOUD.cost
     assert ledger.spent("south/patients", NOW) == NOTHING
 

@@ -440,6 +440,23 @@ def test_a_signal_handler_can_abort_the_call_of_its_own_thread(start):
         signal.signal(signal.SIGUSR1, before)
 
 
+def test_a_second_abort_in_the_midst_of_the_first_waits_for_nothing(start, monkeypatch):
+    worker = start("echo")
+    kill = os.killpg
+
+    def interrupted(*arguments):
+        worker.abort()  # as a signal handler would, in the same thread
+        kill(*arguments)
+
+    monkeypatch.setattr(os, "killpg", interrupted)
+    thread = threading.Thread(target=worker.abort, daemon=True)
+    thread.start()
+    thread.join(30)
+    assert not thread.is_alive()
+    worker.close()
+    assert worker._process.returncode == -signal.SIGKILL
+
+
 def test_the_senders_patience_is_bounded_by_the_sandbox(start):
     worker = start("spin", "echo", max_call_seconds=0.05)
     assert code_of(worker.call, "spin", {}, {}, 86_400) == "TASK_TIMEOUT"

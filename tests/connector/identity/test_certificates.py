@@ -12,17 +12,17 @@ from cryptography.hazmat.primitives.asymmetric import ed25519
 
 from connector.errors import LocalError
 from connector.identity import certificates
-from connector.identity.keys import write_secret
 from connector.identity.certificates import (
     AUTHORITY_DAYS,
     SERVER_DAYS,
     create_authority,
-    generate_private_key,
     fingerprint,
+    generate_private_key,
     load_private_key,
     private_pem,
     renew_server_certificate,
 )
+from connector.identity.keys import write_secret
 
 NOW = datetime.now(UTC)  # a real TLS client reads the real clock
 LIFE = timedelta(days=SERVER_DAYS)
@@ -175,12 +175,21 @@ def test_an_expired_authority_issues_nothing_more(identity: Path) -> None:
     assert (identity / "server.pem").read_bytes() == before
 
 
-def test_a_certificate_that_is_none_is_named(identity: Path) -> None:
-    (identity / "server.pem").write_text("none")
+@pytest.mark.parametrize("half", [0, 100])
+def test_half_a_server_certificate_is_issued_again(identity: Path, half: int) -> None:
+    path = identity / "server.pem"
+    path.write_bytes(path.read_bytes()[:half])
+    renew_server_certificate(identity, "127.0.0.1", NOW)
+    handshake(identity, identity / "ca.pem")
+
+
+def test_an_authority_that_is_none_is_named(identity: Path) -> None:
+    (identity / "server.pem").unlink()
+    (identity / "ca.pem").write_text("none")
     with pytest.raises(LocalError) as refusal:
         renew_server_certificate(identity, "127.0.0.1", NOW)
     assert refusal.value.code == "CERTIFICATE_MALFORMED"
-    assert "server.pem" in refusal.value.message
+    assert "ca.pem" in refusal.value.message
 
 
 def test_a_key_that_is_none_or_of_another_kind_is_named(tmp_path: Path) -> None:

@@ -124,7 +124,8 @@ def test_a_plain_policy_with_everything_becomes_the_typed_model():
                     }],
                 },
                 "constraint": {"xone": [
-                    {"leftOperand": "purpose", "operator": "isA", "rightOperand": {"@id": RESEARCH}},
+                    {"leftOperand": "purpose", "operator": "isA",
+                     "rightOperand": {"@id": RESEARCH}},
                     {"leftOperand": "odrl:elapsedTime", "operator": "odrl:lt",
                      "rightOperand": {"@value": "P6M", "@type": "xsd:duration"}},
                 ]},
@@ -178,7 +179,8 @@ def test_values_are_exact_and_typed(left, right, value):
 @pytest.mark.parametrize(
     ("left", "right"),
     [
-        ("count", "five"), ("count", "5 "), ("count", "٥"), ("count", "NaN"), ("count", "1e9999"),
+        ("count", "five"), ("count", "5 "), ("count", "\u0665"), ("count", "NaN"),
+        ("count", "1e9999"),
         ("count", {"@value": "5", "@type": "xsd:string"}), ("count", {"@value": True}),
         ("count", None), ("count", True), ("count", "9" * 31),
         ("dateTime", "2030-01-31T00:00:00"), ("dateTime", "2030-13-01T00:00:00Z"),
@@ -205,7 +207,8 @@ def test_a_bare_number_is_a_syntax_error_in_the_protocol_and_fine_in_plain_odrl(
 @pytest.mark.parametrize(
     ("document", "code", "path"),
     [
-        (constrained("mood", "eq", "good"), "ODRL_TERM", "$.permission[0].constraint[0].leftOperand"),
+        (constrained("mood", "eq", "good"), "ODRL_TERM",
+         "$.permission[0].constraint[0].leftOperand"),
         (constrained(operator="like"), "ODRL_TERM", "$.permission[0].constraint[0].operator"),
         (constrained("purpose", "lt", RESEARCH), "ODRL_VALUE",
          "$.permission[0].constraint[0].operator"),
@@ -267,13 +270,15 @@ def test_what_is_not_understood_is_an_error_with_its_path(document, code, path):
         (b'{"a": ', "ODRL_SYNTAX", "$ is not JSON"),
         (b"[]", "ODRL_SYNTAX", "$ must be an object"),
         (b"", "ODRL_SYNTAX", "$ is not JSON"),
+        (b'"' + b'\\"' * 500_000, "ODRL_SYNTAX", "$ is not JSON"),
+        (b"[" + b"{}," * 300_000 + b"{}]", "ODRL_TOO_LARGE", "$ has more than 50000 values"),
         (b"[" * 10_000, "ODRL_TOO_LARGE", "$ is nested deeper than 64"),
         (b'{"a":' * 10_000 + b"1" + b"}" * 10_000, "ODRL_TOO_LARGE", "$ is nested deeper"),
         (b'"' + b"[" * (1 << 20) + b'"', "ODRL_TOO_LARGE", "$ has 1048578 bytes"),
         (b"[" + b"1," * 60_000 + b"1]", "ODRL_TOO_LARGE", "$ has more than 50000 values"),
         (json.dumps({"a": "x" * 5000}).encode(), "ODRL_TOO_LARGE", "$.a has more than"),
     ],
-    ids=range(16),
+    ids=range(18),
 )
 def test_json_that_no_two_readers_would_agree_on_is_refused(content, code, message):
     error = refused(content)

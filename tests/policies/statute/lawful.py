@@ -75,7 +75,8 @@ BODY = known.Applicant(known.ApplicantKind.PUBLIC_BODY, public_health_task=True)
 ALL_DECLARED = frozenset({"a", "b", "c", "d", "e", "re-identification", "stigmatisation"})
 DUTIES = tuple((duty, duty.value) for duty in known.Duty)
 ASSESSMENTS = tuple(
-    known.Assessment(question, "Ada", positive=True, reason="looked at") for question in known.Question
+    known.Assessment(question, "Ada", positive=True, reason="looked at")
+    for question in known.Question
 )
 CHECKS = known.Checks(
     passed=frozenset({"membership", "copies"}),
@@ -124,7 +125,9 @@ _ADMISSION = Admission(
     code=("sha256:aa",),
     approved_code=frozenset({"sha256:aa"}),
     spending=known.Spending(
-        Budget(Decimal(1), Decimal("0.00001")), Budget(Decimal(1), Decimal("0.00001")), reserved=True
+        Budget(Decimal(1), Decimal("0.00001")),
+        Budget(Decimal(1), Decimal("0.00001")),
+        reserved=True,
     ),
     secure_sum=known.SecureSum(3, Decimal(1), "sha256:f0", 50),
     secure_sum_limits=known.SecureSumLimits(3, Decimal(1), "sha256:f0", 50),
@@ -249,4 +252,3 @@ def supervision(**changed: Any) -> Supervision:
 
 def purpose(iri: str) -> dict[str, str]:
     return {"purpose": iri}
-

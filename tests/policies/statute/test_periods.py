@@ -1,6 +1,7 @@
 """Legal periods: every count against a calendar, both sides of every last day."""
 
 import calendar
+import time
 from datetime import UTC, date, datetime, timedelta
 
 import pytest
@@ -126,6 +127,19 @@ def test_a_day_is_one_of_utc_and_needs_a_zone() -> None:
         with pytest.raises(PolicyError) as caught:
             build()
         assert caught.value.code == "TIME_NAIVE"
+
+
+@pytest.mark.parametrize("zone", ["EAST-13", "WEST+11"])
+def test_a_day_does_not_depend_on_where_the_machine_stands(
+    zone: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("TZ", zone)
+    time.tzset()
+    try:
+        assert day(datetime(2032, 6, 2, 12, tzinfo=UTC)) == date(2032, 6, 2)
+    finally:
+        monkeypatch.undo()
+        time.tzset()
 
 
 SINCE = datetime(2032, 6, 2, 12, tzinfo=UTC)

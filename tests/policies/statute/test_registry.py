@@ -12,7 +12,7 @@ from policies import statute
 from policies.errors import PolicyError
 from policies.permit import Permit
 from policies.statute import RULES_BY_MOMENT, evaluate
-from policies.statute.finding import DutyState, Finding, Kind
+from policies.statute.finding import DutyState, Finding, Kind, listed
 from policies.statute.moments import (
     Admission,
     Egress,
@@ -158,6 +158,7 @@ KINDS = {
 @pytest.mark.parametrize("moment", LAWFUL, ids=lambda moment: type(moment).__name__)
 def test_where_all_is_lawful_and_known_every_rule_is_satisfied(moment: Moment) -> None:
     assert [each.code for each in evaluate(moment) if each.satisfied is not True] == []
+    assert "not known" not in {each.actual for each in evaluate(moment)}
 
 
 @pytest.mark.parametrize("moment", LAWFUL, ids=lambda moment: type(moment).__name__)
@@ -216,6 +217,13 @@ def test_what_is_not_known_to_be_satisfied_stands_in_the_way(
     finding = Finding("R00", "code", "article", kind, "bound", "actual", satisfied, "remedy")
     holds_up = kind in {Kind.DENY, Kind.FILTER, Kind.HOLD, Kind.ROUTE} and satisfied is not True
     assert finding.stands_in_the_way is holds_up
+
+
+@pytest.mark.parametrize(
+    ("count", "shown"), [(20, ", n19"), (21, ", n19, ..."), (22, ", n19, ...")]
+)
+def test_a_finding_lists_at_most_twenty_names(count: int, shown: str) -> None:
+    assert listed(tuple(f"n{index}" for index in range(count))).endswith(shown)
 
 
 def test_a_time_without_a_zone_is_refused_at_every_moment() -> None:

@@ -261,6 +261,14 @@ def test_the_earliest_pending_notice_is_due_first() -> None:
     assert rule(supervision(now=SINCE, findings=findings)).due == NOTIFIED_LAST.date()
 
 
+def test_where_one_notice_is_late_no_later_day_is_named() -> None:
+    late = replace(SIGNIFICANT, clock=Clock(SINCE), period_days=1)
+    running = replace(SIGNIFICANT, clock=Clock(SINCE), period_days=9)
+    rule = article_61.significant_findings_are_notified
+    found = rule(supervision(now=NOTIFIED_LAST, findings=(late, running)))
+    assert (found.satisfied, found.due) == (False, None)
+
+
 def test_a_finding_travels_by_pseudonym_only() -> None:
     rule = article_61.significant_findings_are_notified
     named = replace(SIGNIFICANT, has_pseudonym_only=False)
