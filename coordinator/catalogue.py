@@ -89,6 +89,7 @@ class Catalogue:
             self._save(name, answer.offers)
             with contextlib.suppress(Error):  # best effort: a job's deadline ends it, too
                 self._tell_ends(exchange, member)
+            self._mark_seen(name)
             return True
         return False
 
@@ -100,9 +101,15 @@ class Catalogue:
                 participant.offers = [
                     offer.model_dump(mode="json", by_alias=True) for offer in offers
                 ]
-                participant.last_seen = self._office.clock()
         for code in sorted(set(dropped)):
             self._say(f"{name}: {dropped.count(code)} of its offers are not taken [{code}]")
+
+    def _mark_seen(self, name: str) -> None:
+        """Both sides know of each other what there is to know."""
+        with self._office.store.begin() as session:
+            participant = session.get(Participant, name)
+            if participant is not None:
+                participant.last_seen = self._office.clock()
 
     def _tell_ends(self, exchange: Exchange, member: Member) -> None:
         """Tell a node that was away, or that we left, which of the last jobs are over.

@@ -19,6 +19,7 @@ import pytest
 from connector import frames
 from connector.cli import commensal
 from connector.features import FeatureMap
+from connector.protocol import Offer
 from connector.schema import Column
 from coordinator import permits
 from coordinator.config import CoordinatorConfig
@@ -163,7 +164,14 @@ def test_the_job_fits_the_permit_and_the_offer(tmp_path: Path) -> None:
     _write(tmp_path, "hospital.md", "policy.toml")
     paths = config.Paths(tmp_path)
     (holding,) = config.holdings(paths, config.load(paths))
-    offer = {"schema": holding.dataset.schema.model_dump(mode="json")}
+    offer = Offer.parse(
+        {
+            "dataset": holding.dataset.id,
+            "title": holding.dataset.title,
+            "schema": holding.dataset.schema.model_dump(mode="json"),
+            "policy": holding.policy.model_dump(mode="json", exclude={"budget"}),
+        }
+    )
     now = datetime(2026, 12, 1, tzinfo=UTC)
     spec = plan.specify(job, permit, dict.fromkeys(job.datasets, offer), now)
     assert job.permit == permit.id

@@ -1,11 +1,15 @@
 """A permitted job, a second one, one too many, and a forbidden one, by the commands people type."""
 
 import re
+from decimal import Decimal
 
 import pytest
 from dataspace import NAMES, DataSpace
 
 from connector.audit import entries
+from coordinator.jobs import conduct
+from node.admission import COUNTING
+from policies.privacy import Budget
 
 pytestmark = pytest.mark.slow
 
@@ -14,7 +18,7 @@ pytestmark = pytest.mark.slow
 def finished(space: DataSpace) -> DataSpace:
     """The data space after its first job."""
     space.permit("permit-1")
-    job = space.submit("job-1", "permit-1", "0.5")
+    job = space.submit("job-1", "permit-1", "0.8")
     assert job.code == 0, job
     assert job.output.count("takes part") == 3
     assert "round 2: 3 hospitals answered" in job.output
@@ -26,7 +30,7 @@ def test_a_finished_job_has_a_label_and_waits_for_a_person_before_it_can_be_used
     sandbox, coordinator = finished.sandbox, finished.coordinator
     label = sandbox.run_command("coordinator", "label", coordinator, "job-1")
     assert "job-1" in label
-    assert re.search(r"Epsilon.*0\.[45]", label)
+    assert re.search(r"Epsilon.*0\.[78]", label)
     assert sum(f"{name}/patients" in label for name in NAMES) == 3
     reviewed = sandbox.attempt(
         "coordinator", "review", coordinator, "job-1", "--reviewer", "A. Body", "--approve"
@@ -40,7 +44,7 @@ def test_a_finished_job_has_a_label_and_waits_for_a_person_before_it_can_be_used
 
 def test_every_hospital_s_budget_shows_what_the_job_cost_it(finished):
     for name in NAMES:
-        assert 0.4 < finished.spent(name) <= 1.0
+        assert 0.8 <= finished.spent(name) <= 1.0
 
 
 def test_every_log_verifies_with_its_owner_s_key_while_its_writer_runs(finished):
@@ -60,9 +64,11 @@ def test_a_log_does_not_verify_with_another_participant_s_key(finished):
 
 def test_a_second_job_that_would_fit_alone_is_refused_for_what_the_first_has_spent(finished):
     before = {name: finished.budget(name) for name in NAMES}
-    too_much = finished.submit("job-2", "permit-1", "0.99")
+    too_much = finished.submit("job-2", "permit-1", "0.9")
     assert too_much.code == 1, too_much
     assert too_much.output.rstrip().endswith("the job is refused (TOO_FEW_HOSPITALS)")
+    planned = conduct.specification(finished.sandbox.office, "job-2").cost()
+    assert Budget(Decimal(1), Decimal("0.00001")).admits(COUNTING.cost, planned), "alone it fits"
     assert {name: finished.budget(name) for name in NAMES} == before
     for name in NAMES:
         refused = finished.entries(name, entries.Refused)[-1]
