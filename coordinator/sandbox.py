@@ -19,9 +19,10 @@ from datetime import datetime
 from pathlib import Path
 from typing import Self, TypeVar
 
+from connector.clock import utc_now
 from connector.errors import LocalError
 from coordinator import office
-from coordinator.office import Office, offers_of
+from coordinator.office import Office
 
 T = TypeVar("T")
 _STOP_SECONDS = 10.0
@@ -101,16 +102,15 @@ class Sandbox:
 
     def start_nodes(self, names: list[str]) -> None:
         """Run nodes, all at once, and wait until the coordinator knows what they offer."""
-        printed = {name: len(self.output(name)) for name in names}
+        now = utc_now()
         for name in names:
             self._start(name, "node", "run", str(self.directory(name)))
-        for name in names:
-            self.wait_for(name, lambda name=name: self._connected(name, printed[name]))  # type: ignore[misc] # default argument binds the loop's name
+        self.wait_for_nodes(names, now)
 
     def wait_for_nodes(self, names: list[str], since: datetime) -> None:
-        """Wait until nodes that run have found a restarted coordinator, after `since`."""
+        """Wait until the coordinator has spoken with these running nodes, after `since`."""
         for name in names:
-            self.wait_for(name, lambda name=name: self._described(name, since))  # type: ignore[misc] # as above
+            self.wait_for(name, lambda name=name: self._seen(name, since))  # type: ignore[misc] # default argument binds the loop's name
 
     def run_command(self, *arguments: str) -> str:
         """What one `commensal` command prints. Raises `LocalError` (COMMAND_FAILED)."""
@@ -201,12 +201,7 @@ class Sandbox:
         if finished.code:
             raise LocalError("ENROLMENT_FAILED", f"{name}: {finished.errors.strip()}")
 
-    def _connected(self, name: str, printed: int) -> bool | None:
-        offers = offers_of(self.office.participants())
-        known = any(dataset.startswith(f"{name}/") for dataset in offers)
-        return (known and "connected" in self.output(name)[printed:]) or None
-
-    def _described(self, name: str, since: datetime) -> bool | None:
+    def _seen(self, name: str, since: datetime) -> bool | None:
         seen = {p.name: p.last_seen for p in self.office.participants()}.get(name)
         return (seen is not None and seen >= since) or None
 

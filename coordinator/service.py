@@ -69,7 +69,7 @@ class Service:
             office.paths.identity, settings.public_host, office.clock()
         )
         listener = _listen(settings.host, settings.port)
-        web = Surface(office.paths.identity, self._fleet.app, self._redeem).configure()
+        web = self._web_config()
         server = _Server(web, self._fleet)
         address = spell_address(*listener.getsockname()[:2])
         write_durably(office.paths.address, address.encode())
@@ -91,6 +91,9 @@ class Service:
     def stop(self) -> None:
         """End `run`; jobs under way end as failed."""
         self._stop.set()
+
+    def _web_config(self) -> uvicorn.Config:
+        return Surface(self._office.paths.identity, self._fleet.app, self._redeem).configure()
 
     async def _renew(self, web: uvicorn.Config) -> None:
         """A coordinator runs for longer than a certificate lasts; new connections get another."""

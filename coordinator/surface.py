@@ -49,6 +49,7 @@ class Surface:
             ssl_certfile=str(self._identity / "server.pem"),
             ssl_keyfile=str(self._identity / "server.key"),
             log_config=None,
+            log_level="error",  # a stranger who speaks no HTTP is not worth a line each
             access_log=False,
             lifespan="off",
             server_header=False,

@@ -54,7 +54,7 @@ def _dataset(holding: Holding, settings: config.NodeConfig, now: datetime) -> It
         _, everybody = _view(whole, sandbox)
         yield f"  opt-outs: {everybody.rows - facts.rows} rows of people who opted out are left out"
         if facts.opt_outs_unmatched:
-            yield f"  ! opt-outs: {facts.opt_outs_unmatched} on the list match nobody in the records"
+            yield f"  ! opt-outs: {facts.opt_outs_unmatched} on the list match nobody here"
     yield f"  the worker is confined by: {', '.join(facts.layers)}"
 
 

@@ -174,7 +174,7 @@ class Gate:
                     decision = self._admission.decide(candidate, self._now())
             self._write_decision(candidate, decision, version)
             if decision.verdict is not Verdict.ALLOW:
-                raise Refusal("NOT_ALLOWED", failed_rules(decision))
+                raise Refusal("NOT_ALLOWED", failed_rules(decision))  # noqa: TRY301 - closes it too
         except BaseException:
             self._close_worker(candidate.job)
             raise
@@ -216,7 +216,7 @@ class Gate:
         try:
             result = worker.call(call.task, call.arguments, arrays, spec.round_seconds)
             if not call.definition.returns(call.arguments, width, result):
-                raise LocalError("RESULT_MALFORMED", "the result is not what the task declares")
+                raise LocalError("RESULT_MALFORMED", "not what is declared")  # noqa: TRY301 - fails so
         except Error as error:
             return self._fail(reference, asked, error.code)
         except Exception:  # noqa: BLE001 - a bug; its text could hold anything and is dropped

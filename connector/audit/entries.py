@@ -207,9 +207,8 @@ class Incident(Entry):
 
 
 AnyEntry = Annotated[
-    Enrolled | PolicyActivated | PermitIssued | Counted | Decided | Reserved | Released | Refused | Failed
-    | JobStarted | JobEnded | Received | Labelled | Reviewed
-    | Incident,
+    Enrolled | PolicyActivated | PermitIssued | Counted | Decided | Reserved | Released | Refused
+    | Failed | JobStarted | JobEnded | Received | Labelled | Reviewed | Incident,
     Field(discriminator="kind"),
 ]  # fmt: skip
 _ANY: TypeAdapter[Any] = TypeAdapter(AnyEntry)

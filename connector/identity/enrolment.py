@@ -41,7 +41,7 @@ class Invitation(Document):
         """Parse `as_line`. Raises `LocalError` (INVITATION_MALFORMED)."""
         try:
             if not line.startswith(PREFIX):
-                raise ValueError("prefix")
+                raise ValueError("prefix")  # noqa: TRY301 - one error for all that is no invitation
             return cls.decode(decode_base64(line.removeprefix(PREFIX).strip()))
         except (ValueError, PolicyError) as error:
             raise LocalError(

@@ -71,10 +71,10 @@ class Desk:
             def log_message(self, *_: object) -> None:
                 pass
 
-            def do_GET(self) -> None:  # noqa: N802 - the library's name
+            def do_GET(self) -> None:
                 self._say(200, desk.authority)
 
-            def do_POST(self) -> None:  # noqa: N802 - the library's name
+            def do_POST(self) -> None:
                 content = self.rfile.read(int(self.headers["content-length"]))
                 request = EnrolmentRequest.decode(content)
                 desk.requests.append(request)
@@ -104,14 +104,14 @@ class Desk:
             thread.join()
 
 
-@pytest.fixture()
+@pytest.fixture
 def desk(tmp_path: Path) -> Iterator[Desk]:
     (tmp_path / "desk").mkdir()
     with Desk(tmp_path / "desk").open() as opened:
         yield opened
 
 
-@pytest.fixture()
+@pytest.fixture
 def paths(tmp_path: Path) -> Paths:
     return Paths(tmp_path / "node")
 

@@ -19,8 +19,9 @@ from connector.errors import LocalError
 from connector.folds import Split
 from connector.identity.keys import VerifyKey
 from connector.labels.render import as_terminal
-from coordinator import baselines, releases, views
-from coordinator.demo_records import Story
+from coordinator import releases, views
+from coordinator.demo import baselines
+from coordinator.demo.space import JOB, Story
 from coordinator.jobs import conduct, plan
 from coordinator.jobs.states import JobState
 from coordinator.office import offers_of
@@ -81,7 +82,7 @@ class Demo:
         self._issue("permit-1", "scientific-research", RESEARCHER, epsilon="1.0")
         self._say("permit-1: scientific research, Art. 53(1)(e), epsilon 1 for every person")
         self._submit("job-1", "permit-1", "1.0")
-        total = int(self._story.job["rounds"])
+        total = int(JOB["rounds"])
         with self._progress() as progress:
             task = progress.add_task("training where the records are", total=total)
             for event in views.follow(self._sandbox.office, "job-1"):
@@ -189,7 +190,7 @@ class Demo:
                 "inputs": self._story.inputs,
                 "outcome": self._story.outcome,
                 "epsilon": epsilon,
-                **self._story.job,
+                **JOB,
             }
         )
         permit, _ = office.permit(permit_id)

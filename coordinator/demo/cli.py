@@ -19,8 +19,9 @@ def demo(heart: Path | None, output: Path) -> None:
     from rich.console import Console  # noqa: PLC0415 - imported by the verb that needs it
 
     from connector.clock import utc_now  # noqa: PLC0415 - as above
-    from coordinator import demo_records  # noqa: PLC0415 - as above
-    from coordinator.demo import run  # noqa: PLC0415 - as above
+    from coordinator.demo.flchain import flchain  # noqa: PLC0415 - as above
+    from coordinator.demo.heart import heart as heart_disease  # noqa: PLC0415 - as above
+    from coordinator.demo.story import run  # noqa: PLC0415 - as above
 
     def interrupted(*_: object) -> None:
         raise KeyboardInterrupt
@@ -29,5 +30,5 @@ def demo(heart: Path | None, output: Path) -> None:
         signal.signal(number, interrupted)
     output.mkdir(parents=True, exist_ok=True)  # find out now, not in the last step
     now = utc_now()
-    story = demo_records.heart(heart, now) if heart else demo_records.flchain(now)
+    story = heart_disease(heart, now) if heart else flchain(now)
     run(Console(), story, output)
