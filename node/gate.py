@@ -7,7 +7,6 @@ A refusal is logged with the same care and answered with fixed codes only.
 """
 
 import time
-from collections import deque
 from collections.abc import Callable, Iterable, Mapping
 from datetime import datetime
 from fractions import Fraction
@@ -31,6 +30,7 @@ from node.admission import (
 )
 from node.data.dataset import Dataset
 from node.ledger import Ledger
+from node.rate import RateLimit
 from node.tasks.noise import RandomBits, discrete_gaussian
 from policies.decision import Decision, Verdict
 from policies.errors import Error, PolicyError
@@ -89,7 +89,7 @@ class Gate:
         self._open_worker = open_worker
         self._workers: dict[str, JobWorker] = {}
         self._clock = clock
-        self._rate = _RateLimit(messages_per_minute, monotonic)
+        self._rate = RateLimit(messages_per_minute, monotonic)
         self.ledger = Ledger()
         self._admission = Admission(key.name, coordinator, holdings, self.ledger)
         # Specification and permit of every admitted job, as the log has them.
@@ -388,21 +388,6 @@ class Gate:
         worker = self._workers.pop(job, None)
         if worker is not None:
             worker.close()
-
-
-class _RateLimit:
-    """At most so many messages in any minute (threat: a flood that fills the log)."""
-
-    def __init__(self, per_minute: int, monotonic: Callable[[], float]) -> None:
-        self._times: deque[float] = deque(maxlen=per_minute)
-        self._monotonic = monotonic
-
-    def admits(self) -> bool:
-        now = self._monotonic()
-        if len(self._times) == self._times.maxlen and now - self._times[0] < 60:
-            return False
-        self._times.append(now)
-        return True
 
 
 def _safe(job: object) -> str:
