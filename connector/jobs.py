@@ -79,7 +79,7 @@ class JobSpec(Document):
     purpose: Text
     datasets: Names
     features: FeatureMap
-    holdout: Annotated[Decimal, Field(ge=0, le=Decimal("0.9"))]
+    holdout: Annotated[Decimal, Field(ge=0, le=Decimal("0.9"), decimal_places=6)]
     rounds: Round
     training: TaskCall
     evaluation: TaskCall

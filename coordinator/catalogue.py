@@ -38,7 +38,7 @@ class Catalogue:
         self._lock = threading.Lock()
         self._described: dict[str, Visit] = {}
         self._asking: dict[str, FleetRun] = {}
-        self._not_before: dict[str, float] = {}
+        self._not_before: dict[str, tuple[Visit, float]] = {}
 
     def refresh(self) -> None:
         """Ask those that have connected since they last answered; the answers come later."""
@@ -52,7 +52,7 @@ class Catalogue:
                     self._described.get(name) == visit
                     or name in self._asking
                     or len(self._asking) >= _AT_ONCE
-                    or time.monotonic() < self._not_before.get(name, 0.0)
+                    or self._failed_lately(name, visit)
                 ):
                     continue
                 self._asking[name] = self._fleet.open_run()
@@ -64,6 +64,11 @@ class Catalogue:
             runs = list(self._asking.values())
         for run in runs:
             run.close()
+
+    def _failed_lately(self, name: str, visit: Visit) -> bool:
+        """A node that has connected anew is asked at once, whatever became of its last visit."""
+        failed, not_before = self._not_before.get(name, (None, 0.0))
+        return failed == visit and time.monotonic() < not_before
 
     def _ask(self, name: str, visit: Visit) -> None:
         described = False
@@ -78,7 +83,7 @@ class Catalogue:
                 if described:
                     self._described[name] = visit
                 else:
-                    self._not_before[name] = time.monotonic() + _AGAIN_SECONDS
+                    self._not_before[name] = (visit, time.monotonic() + _AGAIN_SECONDS)
 
     def _describe(self, exchange: Exchange, name: str) -> bool:
         members = [member for member in self._roster.members() if member.name == name]

@@ -188,7 +188,7 @@ class Sandbox:
 
     def _start(self, name: str, *arguments: str) -> None:
         # A session of its own, so that Ctrl-C reaches only the demo, which then stops the others.
-        with (self.root / f"{name}.out").open("ab") as output:
+        with (self.root / f"{name}.out").open("ab") as output, _interrupted_later():
             self._processes[name] = subprocess.Popen(  # noqa: S603 - our own command
                 _command(*arguments), stdin=subprocess.DEVNULL, stdout=output,
                 stderr=subprocess.STDOUT, start_new_session=True, env=environment(),
@@ -231,6 +231,27 @@ def _end(process: "subprocess.Popen[bytes]") -> None:
         with contextlib.suppress(ProcessLookupError):
             os.killpg(process.pid, signal.SIGKILL)
         process.wait()
+
+
+@contextlib.contextmanager
+def _interrupted_later() -> Iterator[None]:
+    """A Ctrl-C between a process's start and its entry in the list would leave it behind."""
+    caught: list[int] = []
+    try:
+        previous = {
+            number: signal.signal(number, lambda caught_number, _: caught.append(caught_number))
+            for number in (signal.SIGINT, signal.SIGTERM)
+        }
+    except ValueError:  # not the main thread: nobody can interrupt it
+        yield
+        return
+    try:
+        yield
+    finally:
+        for number, handler in previous.items():
+            signal.signal(number, handler)
+    if caught:
+        signal.raise_signal(caught[0])
 
 
 @contextlib.contextmanager

@@ -165,6 +165,16 @@ class FleetRun:
                 return False
             self._changes.wait_beyond(seen, remaining)
 
+    def withdraw(self, message_ids: Iterable[str]) -> None:
+        """Take back messages that nobody waits for any more; replies to them are refused.
+
+        A node that comes back late must not compute, and spend, for a round that is over.
+        """
+        with self._lock:
+            for message_id in set(message_ids) & self._awaited.keys():
+                self._mailbox.delete_messages({message_id})
+                del self._awaited[message_id]
+
     def close(self) -> None:
         """Forget every message and reply of the run; replies that still come are refused."""
         with self._lock:

@@ -103,6 +103,7 @@ class Exchange:
                 hurried = True
                 now = time.monotonic()
                 deadline = min(deadline, now + max(_LEAST_GRACE_SECONDS, now - begun))
+        self._run.withdraw(sent)
         answers += [Answer(member, NO_REPLY) for member, _ in sent.values()]
         return sorted(answers, key=lambda answer: answer.member.name)
 

@@ -27,6 +27,15 @@ def start_time(pid: int) -> str:
     return "" if fields[0] == "Z" else fields[19]
 
 
+def command(pid: int) -> str:
+    """A process's number and what it runs."""
+    try:
+        arguments = Path(f"/proc/{pid}/cmdline").read_bytes().split(b"\0")
+    except OSError:
+        return f"{pid}: gone"
+    return f"{pid}: {b' '.join(arguments[1:]).decode(errors='replace')}"
+
+
 def resident_megabytes(pid: int) -> float:
     """VmRSS."""
     return int(_status(Path(f"/proc/{pid}"))["VmRSS"].removesuffix(" kB")) / 1024

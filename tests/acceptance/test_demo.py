@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Self
 
 import pytest
-from processes import family, start_time
+from processes import command, family, start_time
 
 pytestmark = pytest.mark.slow
 HEART = Path(__file__).parents[3] / "shared" / "data" / "heart4"
@@ -65,9 +65,9 @@ class Demo:
             time.sleep(_POLL_SECONDS)
         raise AssertionError(f"neither ended nor printed {until!r}: {self.text}")
 
-    def left_behind(self) -> tuple[list[int], list[str]]:
+    def left_behind(self) -> tuple[list[str], list[str]]:
         """Its processes that are still there, and its temporary files."""
-        alive = [pid for pid, started in self.family if start_time(pid) == started]
+        alive = [command(pid) for pid, started in self.family if start_time(pid) == started]
         return alive, [path.name for path in self.temporary.iterdir()]
 
 

@@ -557,6 +557,20 @@ def test_a_second_reply_and_a_reply_to_a_closed_run_are_refused(web: Web, node: 
     assert closed.value.code == "RUN_CLOSED"
 
 
+def test_a_message_that_was_withdrawn_is_neither_delivered_nor_answered(
+    web: Web, node: Node
+) -> None:
+    with web.fleet.open_run() as run:
+        taken = run.send(node.node_id, b"taken")
+        message = node.receive()
+        run.withdraw([taken, run.send(node.node_id, b"never seen")])
+        with pytest.raises(RemoteError) as caught:
+            node.client.reply(message, b"late")
+        assert caught.value.code == "REPLY_REFUSED"
+        run.send(node.node_id, b"the next one")
+        assert node.receive().payload == b"the next one"
+
+
 def _text(message: message_pb2.Message) -> None:
     value = recorddict_pb2.ConfigRecordValue(string="not bytes")
     message.content.items[0].config_record.items[0].value.CopyFrom(value)

@@ -183,6 +183,7 @@ class Road:
         self.hospitals = {hospital.number: hospital for hospital in hospitals}
         self.arrived: dict[str, FleetReply] = {}
         self.sent: list[bytes] = []
+        self.withdrawn: list[str] = []
         self.closed = False
         self.arriving = False  # who is offline comes when somebody waits
         self.patience = 0.0
@@ -209,6 +210,9 @@ class Road:
 
     def replies(self, message_ids: Iterable[str]) -> dict[str, FleetReply]:
         return {one: self.arrived[one] for one in message_ids if one in self.arrived}
+
+    def withdraw(self, message_ids: Iterable[str]) -> None:
+        self.withdrawn.extend(message_ids)
 
     def wait_online(self, node_ids: Iterable[int], timeout: float) -> bool:
         self.patience = timeout

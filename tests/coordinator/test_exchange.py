@@ -94,6 +94,14 @@ def test_a_hospital_that_is_offline_is_not_waited_for() -> None:
     assert answers["east"].good
 
 
+def test_a_message_that_nobody_waits_for_any_more_is_taken_back() -> None:
+    asked = hospitals()
+    asked["north"].answer = lambda _payload: None  # type: ignore[method-assign] # says nothing
+    road = Road(asked.values())
+    assert ask(asked, road)["north"].code == NO_REPLY
+    assert road.withdrawn == [f"message-{list(asked).index('north') + 1}"]
+
+
 class Paced(Road):
     """A road on a clock of its own: each hospital's answer takes its time."""
 
