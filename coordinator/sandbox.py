@@ -169,7 +169,10 @@ class Sandbox:
             if self._processes[name].poll() is not None:
                 raise LocalError("PROCESS_ENDED", f"{name} stopped: {self._last_line(name)}")
             time.sleep(0.02)
-        raise LocalError("PROCESS_SILENT", f"{name} was not ready within {_READY_SECONDS:.0f} s")
+        raise LocalError(
+            "PROCESS_SILENT",
+            f"{name} was not ready within {_READY_SECONDS:.0f} s; last: {self._last_line(name)}",
+        )
 
     def close(self) -> None:
         """Stop everything that was started and remove the directory."""

@@ -13,6 +13,7 @@ from node.data.values import number
 
 _BATCH_ROWS = 16_384
 _SAMPLE_BYTES = 1 << 16
+_FIELD_CHARACTERS = 1 << 17
 
 
 def read(
@@ -41,6 +42,8 @@ def _batches(
     *,
     person: str | None,
 ) -> Iterator[Batch]:
+    # The standard library's limit is the process's, and other libraries lift it.
+    csv.field_size_limit(_FIELD_CHARACTERS)
     parser = csv.reader(text, delimiter=source.delimiter, strict=True)
     rows = _records(source.path, parser)
     names = next(rows, None) if source.header else source.names

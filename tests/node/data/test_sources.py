@@ -1,3 +1,4 @@
+import csv
 import io
 import os
 import traceback
@@ -60,6 +61,11 @@ def test_other_encodings_are_read_if_declared():
     content = "age,sex\n50,männlich\n".encode("cp1252")
     assert rows_of(csv_source(encoding="cp1252"), content, ["sex"]) == {"sex": ["männlich"]}
     assert refusal(content).code == "FILE_UNREADABLE"
+
+
+def test_a_limit_that_another_library_lifted_is_set_again():
+    csv.field_size_limit(1 << 30)
+    assert refusal(b"age,sex\n1," + b"F" * 200_000).code == "FILE_UNREADABLE"
 
 
 def test_batches_count_their_rows():
