@@ -14,7 +14,7 @@ demo: $(STAMP)
 	@$(BIN)/commensal demo
 
 test: $(STAMP) lint
-	@$(BIN)/python -m pytest -n 2 --dist worksteal -rs
+	@$(BIN)/python -m pytest -n 2 --dist loadfile -rs
 
 lint: $(STAMP)
 	@$(BIN)/ruff check --quiet .

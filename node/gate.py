@@ -32,6 +32,7 @@ from node.data.dataset import Dataset
 from node.ledger import Ledger
 from node.rate import RateLimit
 from node.tasks.noise import RandomBits, discrete_gaussian
+from node.worker_messages import TASK_CODES
 from policies.decision import Decision, Verdict
 from policies.errors import Error, PolicyError
 
@@ -41,6 +42,15 @@ if TYPE_CHECKING:
     Arrays = Mapping[str, np.ndarray[Any, Any]]
 
 NO_JOB = "none"
+# All that is ever said of a computation that did not finish (threat: a record in a code).
+FAILURES = TASK_CODES | {
+    "ANSWER_MALFORMED",
+    "ANSWER_TOO_LARGE",
+    "NODE_ERROR",
+    "RESULT_MALFORMED",
+    "TASK_TIMEOUT",
+    "WORKER_DIED",
+}
 MAX_WORKERS = 4
 
 
@@ -293,6 +303,7 @@ class Gate:
 
     def _fail(self, reference: str, asked: TakeStep, code: str) -> bytes:
         self._close_worker(asked.job)
+        code = code if code in FAILURES else "TASK_FAILED"
         self._write(
             entries.Failed(
                 time=self._now(), job=asked.job, round=asked.round, task=asked.task, code=code

@@ -112,7 +112,7 @@ def test_a_node_killed_in_a_round_costs_the_job_that_hospital_and_the_node_no_me
     assert verified.code == 0, verified
     sandbox.start_nodes([VICTIM])
     after = account(lasting, VICTIM, "job-kill")
-    assert after.answered >= before.answered, "a reservation was forgotten"
+    assert after.answered == before.answered, "nothing forgotten, nothing paid for a round gone by"
     assert all(now >= then for now, then in zip(after.spent.rdp, before.spent.rdp, strict=True))
     assert after.ended, "it was told that the job is over, so the unused plan no longer counts"
     reserved = Budget(Decimal(1), Decimal("0.00001")).spent_epsilon(before.spent)
