@@ -30,5 +30,7 @@ def demo(heart: Path | None, output: Path) -> None:
         signal.signal(number, interrupted)
     output.mkdir(parents=True, exist_ok=True)  # find out now, not in the last step
     now = utc_now()
-    story = heart_disease(heart, now) if heart else flchain(now)
-    run(Console(), story, output)
+    console = Console()
+    with console.status("reading the records"):
+        story = heart_disease(heart, now) if heart else flchain(now)
+    run(console, story, output)
