@@ -81,7 +81,7 @@ def sentence(kind: str, body: dict[str, Any]) -> str:
     if kind == "round":
         return f"round {body['round']}: {len(body['hospitals'])} hospitals answered"
     if kind == "evaluation":
-        return f"after round {body['round']}: {figures(body)} on people kept out of training"
+        return f"after round {body['round']}: {figures(body)} on held-out people"
     if kind == "left-out":
         return f"round {body['round']}: {body['hospital']} is left out: {reasons(body)}"
     reason = f" ({body['reason']})" if body.get("reason") else ""

@@ -107,9 +107,7 @@ class Demo:
             style = "bold green" if row.federated else ""
             table.add_row(row.name, f"{row.auc:.3f}", f"{row.accuracy:.1%}", style=style)
         self._console.print(table)
-        self._say(
-            "All of them on the same people, of all hospitals, who were kept out of training."
-        )
+        self._say("All on the same held-out people of all hospitals.")
 
     def _refuse_advertising(self) -> None:
         self._step("An advertiser has a permit, issued by mistake: the hospitals refuse")
