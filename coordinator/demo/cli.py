@@ -26,8 +26,9 @@ def demo(heart: Path | None, output: Path) -> None:
     def interrupted(*_: object) -> None:
         raise KeyboardInterrupt
 
-    for number in (signal.SIGTERM, signal.SIGHUP):
-        signal.signal(number, interrupted)
+    signal.signal(signal.SIGTERM, interrupted)
+    if signal.getsignal(signal.SIGHUP) is not signal.SIG_IGN:  # else it runs under nohup
+        signal.signal(signal.SIGHUP, interrupted)
     output.mkdir(parents=True, exist_ok=True)  # find out now, not in the last step
     now = utc_now()
     console = Console()

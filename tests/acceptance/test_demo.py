@@ -19,6 +19,11 @@ STEPS = 9
 _POLL_SECONDS = 0.05
 
 
+def _as_from_a_terminal() -> None:
+    """A shell that runs the tests in the background has them ignore Ctrl-C; a terminal does not."""
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
+
+
 @dataclass
 class Demo:
     """A demo in a process of its own, with a place for temporary files that nobody else uses."""
@@ -41,6 +46,7 @@ class Demo:
                 [*command, *self.arguments],
                 stdin=subprocess.DEVNULL, stdout=output, stderr=subprocess.STDOUT,
                 env=environment, start_new_session=True,
+                preexec_fn=_as_from_a_terminal,  # noqa: PLW1509 - no threads here
             )  # fmt: skip
 
     def __enter__(self) -> Self:

@@ -217,6 +217,7 @@ def test_an_invitation_carries_what_a_hospital_has_to_trust(desk: Desk) -> None:
     assert desk.office.invite("north").token != invitation.token
 
 
+@pytest.mark.sqlite
 def test_the_token_itself_is_not_stored(desk: Desk) -> None:
     token = desk.office.invite("north").token
     stored = b"".join(path.read_bytes() for path in desk.office.paths.root.glob("coordinator.db*"))
@@ -597,6 +598,7 @@ def test_times_come_back_in_utc_and_naive_ones_are_refused(desk: Desk) -> None:
         session.add(naive)
 
 
+@pytest.mark.sqlite
 def test_a_database_that_somebody_holds_is_busy_and_can_be_read(desk: Desk) -> None:
     desk.office.issue_permit(permit())
     store = desk.office.store
@@ -615,6 +617,7 @@ def test_a_database_that_somebody_holds_is_busy_and_can_be_read(desk: Desk) -> N
         session.get_one(PermitRow, "permit-1").logged = True
 
 
+@pytest.mark.sqlite
 def test_a_driver_that_is_missing_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "psycopg", None)
     with pytest.raises(LocalError) as refusal:

@@ -58,6 +58,7 @@ def ended(error: BaseException | None = None) -> "Future[None]":
     return future
 
 
+@pytest.mark.sqlite
 def test_a_locked_database_is_said_once_and_does_not_end_the_coordinator(
     office: Office, service: Service, said: list[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
