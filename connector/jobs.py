@@ -135,6 +135,12 @@ class JobSpec(Document):
         """The step of that round and task, or None if the job has no such step."""
         return next((s for s in self.steps() if (s.round, s.call.task) == (number, task)), None)
 
+    def kinds(self) -> Iterator[tuple[TaskCall, int]]:
+        """Each task that the job calls, and how often."""
+        yield self.training, self.rounds
+        if self.evaluation_rounds:
+            yield self.evaluation, len(self.evaluation_rounds)
+
     def cost(self) -> Cost:
         """What the whole job costs any one person in one dataset (add or remove a person).
 

@@ -23,7 +23,7 @@ from sqlalchemy import (
     event,
 )
 from sqlalchemy.engine import Dialect
-from sqlalchemy.exc import SQLAlchemyError
+from sqlalchemy.exc import IntegrityError, SQLAlchemyError
 from sqlalchemy.orm import DeclarativeBase, Mapped, Session, mapped_column
 
 from connector.errors import LocalError
@@ -159,15 +159,18 @@ class Store:
             ) from error
 
     @contextmanager
-    def begin(self) -> Iterator[Session]:
+    def begin(self, conflict: LocalError | None = None) -> Iterator[Session]:
         """A transaction: committed at the end of the block, rolled back by an exception.
+
+        `conflict` is raised when another transaction has just written the same key, which a look
+        at the beginning of this one cannot exclude on every database.
 
         Do not nest two: the inner one would wait for the outer. Raises `LocalError`: STORE_BUSY
         when somebody holds the database's lock for too long, STORE_FAILED when the database does
         fail (a full disk, a lost server).
         """
         with (
-            _translated(),
+            _translated(conflict),
             Session(self._engine, expire_on_commit=False) as session,
             session.begin(),
         ):
@@ -185,7 +188,7 @@ class Store:
 
 
 @contextmanager
-def _translated() -> Iterator[None]:
+def _translated(conflict: LocalError | None = None) -> Iterator[None]:
     try:
         yield
     except SQLAlchemyError as error:
@@ -196,6 +199,8 @@ def _translated() -> Iterator[None]:
                 "another process holds the database's lock",
                 "End what holds it: a copy, a repair, a shell on the database",
             ) from error
+        if isinstance(error, IntegrityError) and conflict is not None:
+            raise conflict from error
         raise LocalError(
             "STORE_FAILED",
             f"the database failed ({type(cause).__name__}: {cause})",

@@ -221,16 +221,17 @@ class Office:
                 f"permit {permit.id} is larger than {MAX_PERMIT_BYTES} bytes when signed",
                 "Name fewer datasets and columns, or issue several permits",
             )
-        with self.store.begin() as session:
+        row = PermitRow(
+            id=permit.id, digest=permit.digest, document=document, issued_at=self.clock()
+        )
+        taken = LocalError(
+            "PERMIT_EXISTS",
+            f"permit {permit.id} was issued already",
+            "An amended permit gets a new id",
+        )
+        with self.store.begin(conflict=taken) as session:
             if session.get(PermitRow, permit.id) is not None:
-                raise LocalError(
-                    "PERMIT_EXISTS",
-                    f"permit {permit.id} was issued already",
-                    "An amended permit gets a new id",
-                )
-            row = PermitRow(
-                id=permit.id, digest=permit.digest, document=document, issued_at=self.clock()
-            )
+                raise taken
             session.add(row)
         return document
 

@@ -2,7 +2,9 @@
 
 import time
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
+
+from pydantic import Field, TypeAdapter, ValidationError
 
 from connector import frames
 from connector.audit import entries
@@ -28,7 +30,7 @@ from coordinator.jobs.states import JobState
 from coordinator.office import Office
 from coordinator.recorder import Record
 from policies import canonical, purposes
-from policies.permit import Permit
+from policies.permit import Permit, Text
 from policies.privacy import epsilon, spell_epsilon
 
 _LOGGING_SECONDS = 5.0
@@ -70,14 +72,23 @@ def make(
     )
 
 
+_REVIEWER: TypeAdapter[str] = TypeAdapter(Annotated[Text, Field(max_length=120)])
+
+
 def review(office: Office, job_id: str, reviewer: str, *, approve: bool) -> bool:
     """A person's word on a held result; whether it counts already.
 
     It counts once it stands in the log, which a running coordinator sees to at once. Raises
     `LocalError`: REVIEWER_INVALID, RELEASE_UNKNOWN, RELEASE_REVIEWED.
     """
-    if not 1 <= len(reviewer) <= 120:
-        raise LocalError("REVIEWER_INVALID", "a reviewer's name has 1 to 120 characters")
+    try:
+        _REVIEWER.validate_python(reviewer)
+    except ValidationError as error:
+        raise LocalError(
+            "REVIEWER_INVALID",
+            "that is not a reviewer's name",
+            "Write 1 to 120 printable characters on one line",
+        ) from error
     with office.store.begin() as session:
         row = session.get(ReleaseRow, job_id, with_for_update=True)
         if row is None or session.get_one(JobRow, job_id).state != JobState.FINISHED:

@@ -30,6 +30,7 @@ from coordinator.catalogue import Catalogue
 from coordinator.config import spell_address
 from coordinator.jobs import conduct
 from coordinator.jobs.conduct import Ending
+from coordinator.jobs.exchange import Member
 from coordinator.jobs.states import JobState
 from coordinator.office import Office
 from coordinator.recorder import Recorder
@@ -103,6 +104,8 @@ class Service:
                 self._renew_certificate(web)
             except Error as error:
                 self._say(error.diagnostics())
+            except (OSError, ValueError) as error:
+                self._say(f"the certificate was not renewed ({error}); trying again in an hour")
 
     def _renew_certificate(self, web: uvicorn.Config) -> None:
         identity = self._office.paths.identity
@@ -153,10 +156,11 @@ class Service:
         filing.file_all(self._office, self._recorder)
         self._finish_lost()
         self._catalogue.refresh()
+        members = self._roster.members()  # before a job is taken: it may fail
         for job_id in self._waiting_jobs():
-            self._begin(job_id)
+            self._begin(job_id, members)
 
-    def _begin(self, job_id: str) -> None:
+    def _begin(self, job_id: str, members: list[Member]) -> None:
         run = self._fleet.open_run()
         self._runs[job_id] = run
         future = self._jobs.submit(
@@ -164,7 +168,7 @@ class Service:
             self._office,
             run,
             job_id,
-            self._roster.members(),
+            members,
             self._recorder.record,
             self._stopping,
         )

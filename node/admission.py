@@ -4,13 +4,13 @@ Nothing in here is believed because a peer says it: signatures are checked with 
 costs are recomputed, bounds come from the hospital's declaration.
 """
 
-from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import datetime
 from decimal import Decimal
 
 from connector.audit import entries
+from connector.audit.order import planned
 from connector.errors import RemoteError
 from connector.identity import documents
 from connector.identity.keys import VerifyKey
@@ -75,19 +75,6 @@ class Candidate:
             tasks=spec.tasks,
             output=spec.output,
             not_after=spec.not_after,
-        )
-
-    def planned(self) -> tuple[entries.Planned, ...]:
-        """The job's steps by kind: what it will cost if it runs to its end."""
-        counts = Counter(step.call.task for step in self.spec.steps())
-        return tuple(
-            entries.Planned(
-                fold=call.definition.fold,
-                mechanism=call.mechanism.to_json(),
-                times=counts[call.task],
-            )
-            for call in (self.spec.training, self.spec.evaluation)
-            if counts[call.task]
         )
 
 
@@ -186,7 +173,7 @@ def decided(
         permit_id=permit.id if permit else "",
         dataset_version=dataset_version,
         specification=candidate.spec.encode().decode(),
-        planned=candidate.planned(),
+        planned=planned(candidate.spec),
         job_not_after=candidate.spec.not_after,
     )
 

@@ -57,36 +57,45 @@ def enrol(paths: Paths, invitation: Invitation, now: datetime) -> Membership:
 
 @dataclass(frozen=True)
 class _Keys:
-    """A node's two keys; `new` says that they are not on disk yet."""
+    """A node's two keys, and which of them are not on disk yet."""
 
     signing: SigningKey
     fleet: ec.EllipticCurvePrivateKey
-    new: bool
+    new_signing: bool
+    new_fleet: bool
 
 
 def _keys(paths: Paths, invitation: Invitation) -> _Keys:
-    if not paths.signing_key.exists() and not paths.fleet_key.exists():
-        fleet = certificates.generate_private_key()
-        return _Keys(SigningKey.generate(invitation.participant), fleet, new=True)
-    signing = SigningKey.load(paths.signing_key)
+    new_signing, new_fleet = not paths.signing_key.exists(), not paths.fleet_key.exists()
+    signing = (
+        SigningKey.generate(invitation.participant)
+        if new_signing
+        else SigningKey.load(paths.signing_key)
+    )
+    # A lost connection key is no loss: the log belongs to the signing key.
+    fleet = (
+        certificates.generate_private_key()
+        if new_fleet
+        else certificates.load_private_key(paths.fleet_key)
+    )
     if signing.name != invitation.participant:
         raise LocalError(
             "INVITATION_FOR_ANOTHER",
             f"the invitation is for {invitation.participant}, this node is {signing.name}",
             "Ask the coordinator's operator for an invitation for this node",
         )
-    return _Keys(signing, certificates.load_private_key(paths.fleet_key), new=False)
+    return _Keys(signing, fleet, new_signing, new_fleet)
 
 
 def _check_log(paths: Paths, keys: _Keys) -> None:
     """Find out that the log cannot be written before the token is used up."""
-    if keys.new and (paths.log / "entries").exists():
+    if keys.new_signing and (paths.log / "entries").exists():
         raise LocalError(
             "IDENTITY_LOST",
             f"{paths.log} belongs to a key that is not in {paths.signing_key.parent}",
             "Restore the identity from a backup: the log knows what privacy was spent",
         )
-    if not keys.new:
+    if not keys.new_signing:
         Log.open(paths.log, keys.signing).close()
 
 
@@ -109,8 +118,9 @@ def _check_membership(
 
 
 def _save(paths: Paths, keys: _Keys) -> None:
-    if keys.new:
+    if keys.new_signing:
         keys.signing.save(paths.signing_key)
+    if keys.new_fleet:
         write_secret(paths.fleet_key, certificates.private_pem(keys.fleet))
 
 
@@ -140,21 +150,23 @@ def _request_membership(invitation: Invitation, request: EnrolmentRequest, autho
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)  # no other authority than the pinned one
     context.minimum_version = ssl.TLSVersion.TLSv1_3
     context.load_verify_locations(cadata=authority.decode("ascii"))
-    return _call(invitation.url + "/v1/enrol", verify=context, body=request.encode()).decode()
+    answer = _call(invitation.url + "/v1/enrol", verify=context, body=request.encode())
+    return answer.decode("utf-8", "replace")  # what is not text fails as a signature
 
 
 def _call(url: str, *, verify: ssl.SSLContext | bool, body: bytes | None = None) -> bytes:
     try:
         with httpx.Client(verify=verify, timeout=_TIMEOUT, trust_env=False) as client:
             method = "GET" if body is None else "POST"
-            with client.stream(method, url, content=body) as response:
+            headers = {"accept-encoding": "identity"}
+            with client.stream(method, url, content=body, headers=headers) as response:
                 content = b""
-                for chunk in response.iter_bytes():
+                for chunk in response.iter_raw():
                     content += chunk
                     if len(content) > _MAX_ANSWER:
                         raise RemoteError("ENROLMENT_REFUSED", f"{url} answers too much")
                 status = response.status_code
-    except (httpx.TransportError, httpx.InvalidURL) as error:
+    except (httpx.RequestError, httpx.InvalidURL, UnicodeError) as error:
         if "CERTIFICATE_VERIFY_FAILED" in str(error):
             raise RemoteError(
                 "COORDINATOR_CERTIFICATE",

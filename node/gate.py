@@ -118,6 +118,15 @@ class Gate:
         if not self._rate.admits():
             return None
         reference = messages.digest(sealed)
+        try:
+            return self._answer(sealed, reference)
+        except LocalError as error:
+            if error.code != "LOG_FULL":
+                raise
+            # Nothing was computed or nothing left: what is not in the log has not happened.
+            return self._release(reference, "refused", {"code": error.code, "rules": []})
+
+    def _answer(self, sealed: bytes, reference: str) -> bytes:
         job = NO_JOB
         try:
             message = messages.open_sealed(sealed, self._coordinator, self._key.name)
@@ -127,11 +136,8 @@ class Gate:
             return self._refuse(reference, job, refusal.code, refusal.rules)
         except (RemoteError, PolicyError) as error:
             return self._refuse(reference, NO_JOB, error.code)
-        except LocalError as error:
-            if error.code != "LOG_FULL":
-                raise
-            # Nothing was computed or nothing left: what is not in the log has not happened.
-            return self._release(reference, "refused", {"code": error.code, "rules": []})
+        except LocalError:
+            raise  # the log: `handle` knows whether the node can go on
         except Exception:  # noqa: BLE001 - a bug refuses; its text could hold anything and is dropped
             self._write(entries.Incident(time=self._now(), code="NODE_ERROR"))
             return self._refuse(reference, job, "NODE_ERROR")

@@ -28,7 +28,8 @@ class Order:
     def __init__(self) -> None:
         self._last: datetime | None = None
         self._allowed: dict[str, tuple[JobSpec, str]] = {}
-        self._reserved: set[Step] = set()
+        self._reserved: dict[Step, str] = {}
+        self._seen: set[str] = set()
         self._released: set[Step] = set()
 
     def check(self, _index: int, content: bytes) -> None:
@@ -52,16 +53,31 @@ class Order:
             raise _wrong("gives a verdict that its constraints do not give")
         if decision.request_digest != entry.request.digest:
             raise _wrong("decides another request than it shows")
+        if (
+            decision.decided_at != entry.time
+            or decision.permit_digest != entry.request.permit_digest
+        ):
+            raise _wrong("shows a decision of another time or permit")
         if decision.verdict is Verdict.ALLOW:
-            spec = parse_spec(entry.specification.encode())
-            if spec.digest != entry.request.job_digest:
-                raise _wrong("decides another job than it shows")
-            self._allowed[spec.digest] = (spec, entry.request.dataset)
+            self._allow(entry)
+
+    def _allow(self, entry: entries.Decided) -> None:
+        spec = parse_spec(entry.specification.encode())
+        if spec.digest != entry.request.job_digest:
+            raise _wrong("decides another job than it shows")
+        if entry.planned != planned(spec) or entry.job_not_after != spec.not_after:
+            raise _wrong("holds another cost or deadline than the job's specification has")
+        if spec.digest in self._seen:
+            raise _wrong("allows a job a second time")
+        self._seen.add(spec.digest)
+        self._allowed[spec.digest] = (spec, entry.request.dataset)
 
     def _reserve(self, entry: entries.Reserved) -> None:
         if entry.job not in self._allowed:
             raise _wrong("reserves privacy for a job that no decision allowed, or that is over")
         spec, dataset = self._allowed[entry.job]
+        if entry.time >= spec.not_after:
+            raise _wrong("reserves privacy after the job's deadline")
         step = spec.step(entry.round, entry.task)
         if (
             step is None
@@ -72,15 +88,23 @@ class Order:
             raise _wrong("reserves something else than the job's specification says")
         if (entry.job, entry.round, entry.task) in self._reserved:
             raise _wrong("reserves a step a second time")
-        self._reserved.add((entry.job, entry.round, entry.task))
+        self._reserved[entry.job, entry.round, entry.task] = dataset
 
     def _release(self, entry: entries.Released) -> None:
         step = (entry.job, entry.round, entry.task)
-        if step not in self._reserved:
+        if self._reserved.get(step) != entry.dataset:
             raise _wrong("is a release without a reservation")
         if step in self._released:
             raise _wrong("releases a step a second time")
         self._released.add(step)
+
+
+def planned(spec: JobSpec) -> tuple[entries.Planned, ...]:
+    """What a job costs if it runs to its end, as an allowing decision must show it."""
+    return tuple(
+        entries.Planned(fold=call.definition.fold, mechanism=call.mechanism.to_json(), times=times)
+        for call, times in spec.kinds()
+    )
 
 
 def _wrong(what: str) -> PolicyError:

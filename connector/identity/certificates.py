@@ -71,10 +71,9 @@ def renew_server_certificate(directory: Path, host: str, now: datetime) -> None:
         )
         .sign(authority_key, hashes.SHA256())
     )  # fmt: skip
-    # The certificate goes first and comes last: where it stands, its key does too.
-    for name in ("server.pem", "server.key"):
-        (directory / name).unlink(missing_ok=True)
-    write_secret(directory / "server.key", private_pem(key))
+    # The key first: a certificate without its key is reissued at the next start, and a disk that is
+    # full leaves the old pair as it is.
+    write_durably(directory / "server.key", private_pem(key))
     write_durably(current, certificate.public_bytes(serialization.Encoding.PEM), 0o644)
 
 
@@ -129,10 +128,18 @@ def _load_certificate(path: Path) -> x509.Certificate:
 
 
 def _is_still_good(path: Path, host: str, now: datetime) -> bool:
-    """Half a certificate is none: it is made again."""
+    """Half a certificate is none, nor is one without its key: it is made again.
+
+    A key that others could read is an error all the same (KEY_EXPOSED).
+    """
     try:
         certificate = _load_certificate(path)
-    except (LocalError, FileNotFoundError):
+        key = load_private_key(path.with_suffix(".key"))
+    except (LocalError, FileNotFoundError) as error:
+        if isinstance(error, LocalError) and error.code == "KEY_EXPOSED":
+            raise
+        return False
+    if key.public_key() != certificate.public_key():
         return False
     names = certificate.extensions.get_extension_for_class(x509.SubjectAlternativeName).value
     left = certificate.not_valid_after_utc - now

@@ -18,6 +18,7 @@ from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey, Ed25519PublicKey
 
 from connector.errors import LocalError, RemoteError
+from connector.files import write_durably
 from connector.identity.encoding import decode_base64, encode_base64
 
 _ALGORITHM_ED25519 = b"\x01"
@@ -141,18 +142,20 @@ class SigningKey:
 
 
 def write_secret(path: Path, content: bytes) -> None:
-    """Create a file that only its owner can read; an existing one is an error, not overwritten."""
-    path.parent.mkdir(parents=True, exist_ok=True)
+    """Create a file that only its owner can read, whole or not at all.
+
+    An existing one is an error (KEY_EXISTS), not overwritten.
+    """
+    temporary = path.with_name(f".{path.name}.{os.getpid()}")
+    write_durably(temporary, content)
     try:
-        descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+        os.link(temporary, path)
     except FileExistsError as error:
         raise LocalError(
             "KEY_EXISTS", f"{path} already exists", "Move it away first; it is not overwritten"
         ) from error
-    with os.fdopen(descriptor, "wb") as file:
-        file.write(content)
-        file.flush()
-        os.fsync(file.fileno())
+    finally:
+        temporary.unlink()
 
 
 def read_secret(path: Path) -> bytes:

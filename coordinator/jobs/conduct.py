@@ -128,11 +128,10 @@ def tell(office: Office, job_id: str, kind: str, body: dict[str, Any]) -> None:
 
 def submit(office: Office, spec: JobSpec, permit_id: str) -> None:
     """Queue a job. Raises `LocalError` (JOB_EXISTS) for an id that was used before."""
-    with office.store.begin() as session:
+    taken = LocalError("JOB_EXISTS", f"there is a job {spec.id} already", "Give the job another id")
+    with office.store.begin(conflict=taken) as session:
         if session.get(JobRow, spec.id) is not None:
-            raise LocalError(
-                "JOB_EXISTS", f"there is a job {spec.id} already", "Give the job another id"
-            )
+            raise taken
         session.add(
             JobRow(
                 id=spec.id,

@@ -176,6 +176,23 @@ def test_a_log_whose_key_is_lost_is_not_forgotten(desk: Desk, paths: Paths) -> N
     assert len(desk.requests) == 1, "the invitation can still be used"
 
 
+def test_a_lost_connection_key_is_made_anew(desk: Desk, paths: Paths) -> None:
+    enrol(paths, desk.invitation(), utc_now())
+    before = paths.signing_key.read_bytes()
+    paths.fleet_key.unlink()
+    enrol(paths, desk.invitation(), utc_now())
+    assert paths.signing_key.read_bytes() == before
+    assert paths.fleet_key.exists()
+    assert len(kinds(paths)) == 2
+
+
+@pytest.mark.parametrize("url", ["https://a..b:1", f"https://{'a' * 70}.b:1", "https://xn--:1"])
+def test_an_address_that_is_none_is_unreachable(desk: Desk, paths: Paths, url: str) -> None:
+    with pytest.raises(RemoteError) as refused:
+        enrol(paths, desk.invitation(url=url), utc_now())
+    assert refused.value.code == "COORDINATOR_UNREACHABLE"
+
+
 def test_another_authority_than_the_invited_one_gets_no_token(desk: Desk, paths: Paths) -> None:
     invitation = desk.invitation(authority_fingerprint="0" * 64)
     with pytest.raises(RemoteError) as refused:

@@ -439,6 +439,23 @@ def test_a_full_disk_refuses_before_anything_is_computed(
     assert house.step(job, 1, "training.logistic")["status"] == "ok"
 
 
+def test_a_full_disk_stops_no_node_whatever_it_is_asked(
+    house: Gatehouse, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    job = spec(permit())
+    house.begin(job, permit())
+
+    def full(_contents: Any) -> range:
+        raise LocalError("LOG_FULL", "no space")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(house.log, "append", full)
+        assert house.step(job, 99, "training.logistic")["code"] == "LOG_FULL"
+        assert house.send("dance", {})["code"] == "LOG_FULL"
+        assert house.send("describe", {}, sender=STRANGER)["code"] == "LOG_FULL"
+    assert house.step(job, 1, "training.logistic")["status"] == "ok"
+
+
 def test_a_log_that_broke_stops_the_node(house: Gatehouse, monkeypatch: pytest.MonkeyPatch) -> None:
     job = spec(permit())
     house.begin(job, permit())

@@ -66,6 +66,13 @@ def test_brackets_in_a_text_are_not_depth() -> None:
         assert canonical.decode(canonical.encode({"a": [text]})) == {"a": [text]}
 
 
+def test_a_text_that_never_closes_is_refused_in_one_pass() -> None:
+    # Quadratic scanning of this took minutes: a pattern that goes back would hang here.
+    for tail in (b"", b"\\", b"[" * 9):
+        with pytest.raises(PolicyError):
+            canonical.decode(b'"' + b'\\"' * 500_000 + tail)
+
+
 def test_what_can_be_spelled_at_the_greatest_depth_can_be_read() -> None:
     value: list[Any] = []
     for _ in range(canonical.MAX_DEPTH):

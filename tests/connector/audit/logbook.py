@@ -5,6 +5,7 @@ from decimal import Decimal
 from typing import Any
 
 from connector.audit import entries
+from connector.audit.order import planned
 from connector.features import FeatureMap
 from connector.jobs import JobSpec, Strategy, TaskCall
 from policies.decision import Constraint, Decision, Verdict
@@ -111,9 +112,11 @@ def decided(seconds: int = 0, **changed: Any) -> entries.Decided:
         "permit_document": "{}",
         "dataset_version": "",
         "specification": SPEC.encode().decode(),
-        "planned": (entries.Planned(fold="train", mechanism=MECHANISM, times=2),),
-        "job_not_after": after(1000),
+        "planned": planned(SPEC),
+        "job_not_after": SPEC.not_after,
     }
+    if seconds:
+        known["decision"] = known["decision"].model_copy(update={"decided_at": after(seconds)})
     return entries.Decided(**(known | changed))
 
 

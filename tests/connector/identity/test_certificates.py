@@ -11,6 +11,7 @@ from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import ed25519
 
 from connector.errors import LocalError
+from connector.files import write_durably
 from connector.identity import certificates
 from connector.identity.certificates import (
     AUTHORITY_DAYS,
@@ -139,29 +140,26 @@ def test_another_host_gets_another_certificate(identity: Path) -> None:
         handshake(identity, identity / "ca.pem", "127.0.0.1")
 
 
-@pytest.mark.parametrize("step", ["unlink", "write_secret"])
-def test_a_crash_in_a_renewal_is_repaired_by_the_next_start(
-    identity: Path, monkeypatch: pytest.MonkeyPatch, step: str
+@pytest.mark.parametrize("written", [0, 1])
+def test_a_crash_or_a_full_disk_in_a_renewal_leaves_a_pair_or_is_repaired(
+    identity: Path, monkeypatch: pytest.MonkeyPatch, written: int
 ) -> None:
-    class Crash(BaseException):
-        pass
+    before = (identity / "server.pem").read_bytes()
+    left = [written]
 
-    def crash(*_: object, **__: object) -> None:
-        raise Crash
+    def full(path: Path, content: bytes, mode: int = 0o600) -> None:
+        if not left[0]:
+            raise OSError(28, "No space left on device")
+        left[0] -= 1
+        write_durably(path, content, mode)
 
     with monkeypatch.context() as broken:
-        if step == "unlink":
-            unlink = Path.unlink
-
-            def once(path: Path, *, missing_ok: bool = False) -> None:
-                unlink(path, missing_ok=missing_ok)
-                raise Crash
-
-            broken.setattr(Path, "unlink", once)
-        else:
-            broken.setattr(certificates, "write_secret", crash)
-        with pytest.raises(Crash):
+        broken.setattr(certificates, "write_durably", full)
+        with pytest.raises(OSError, match="No space"):
             renew_server_certificate(identity, "127.0.0.1", NOW + LIFE)
+    assert (identity / "server.pem").read_bytes() == before
+    if not written:
+        handshake(identity, identity / "ca.pem")
     renew_server_certificate(identity, "127.0.0.1", NOW)
     handshake(identity, identity / "ca.pem")
 
