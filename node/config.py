@@ -24,6 +24,8 @@ from policies.document import first_problem
 from policies.errors import PolicyError
 
 _MAX_BYTES = 1 << 20
+# A decision repeats what a policy allows, beside the job and its permit, in one entry of the log.
+_MAX_POLICY_BYTES = 12_000
 
 
 @dataclass(frozen=True)
@@ -105,7 +107,8 @@ def load(paths: Paths) -> NodeConfig:
 def holdings(paths: Paths, config: NodeConfig) -> tuple[Holding, ...]:
     """Every dataset with its policy, checked against each other before anything starts.
 
-    Raises `LocalError`: CONFIG_INVALID, DATASET_NOT_OURS, POLICY_DATASET, POLICY_COLUMN;
+    Raises `LocalError`: CONFIG_INVALID, DATASET_NOT_OURS, POLICY_DATASET, POLICY_COLUMN,
+    POLICY_TOO_LARGE;
     `PolicyError` for a policy that cannot be read.
     """
     found = tuple(_holding(paths, config, table) for table in config.datasets)
@@ -160,6 +163,12 @@ def _check_policy(policy: policies.Policy, dataset: Dataset, place: Path) -> Non
             "POLICY_DATASET",
             f"the policy {place} is for {policy.dataset}, not for {dataset.id}",
             "Name the right policy file beside the dataset in node.toml",
+        )
+    if len(policy.encode()) > _MAX_POLICY_BYTES:
+        raise LocalError(
+            "POLICY_TOO_LARGE",
+            f"the policy {place} is larger than {_MAX_POLICY_BYTES} bytes",
+            "It must fit into one entry of the log: name fewer or shorter columns",
         )
     missing = [name for name in policy.columns if dataset.schema.find(name) is None]
     if missing:

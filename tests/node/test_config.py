@@ -1,5 +1,6 @@
 """What a hospital writes: every error with its code and its place, before anything starts."""
 
+import re
 from pathlib import Path
 from typing import Any
 
@@ -193,6 +194,15 @@ def test_two_policies_for_one_dataset_are_refused(paths: Paths) -> None:
     error = refused(paths)
     assert error.code == "CONFIG_INVALID"
     assert "north/patients occurs twice" in error.message
+
+
+def test_a_policy_that_no_entry_of_the_log_could_hold_is_named(paths: Paths) -> None:
+    names = ", ".join(f'"column-{number}-{"x" * 40}"' for number in range(400))
+    policy = paths.root / "policy.toml"
+    policy.write_text(re.sub(r"columns = .*", f"columns = [{names}]", policy.read_text()))
+    error = refused(paths)
+    assert error.code == "POLICY_TOO_LARGE"
+    assert "policy.toml" in error.message
 
 
 def test_one_file_has_one_budget(paths: Paths) -> None:
