@@ -1,6 +1,6 @@
 """Admit, reserve, compute, release: every way in and every way to be turned away."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
@@ -35,6 +35,13 @@ def house(tmp_path: Path) -> Iterator[Gatehouse]:
     made.close()
     order = Order()
     assert verify(tmp_path / "log", made.key.verify_key, order.check).ok
+
+
+def refusing(code: str, text: str) -> Callable[[Any], range]:
+    def append(_contents: Any) -> range:
+        raise LocalError(code, text)
+
+    return append
 
 
 def last(house: Gatehouse) -> Any:
@@ -429,11 +436,8 @@ def test_a_full_disk_refuses_before_anything_is_computed(
     job = spec(permit())
     house.begin(job, permit())
 
-    def full(_contents: Any) -> range:
-        raise LocalError("LOG_FULL", "no space")
-
     with monkeypatch.context() as patch:
-        patch.setattr(house.log, "append", full)
+        patch.setattr(house.log, "append", refusing("LOG_FULL", "no space"))
         assert house.step(job, 1, "training.logistic")["code"] == "LOG_FULL"
     assert house.worker.calls == 0
     assert house.step(job, 1, "training.logistic")["status"] == "ok"
@@ -445,11 +449,8 @@ def test_a_full_disk_stops_no_node_whatever_it_is_asked(
     job = spec(permit())
     house.begin(job, permit())
 
-    def full(_contents: Any) -> range:
-        raise LocalError("LOG_FULL", "no space")
-
     with monkeypatch.context() as patch:
-        patch.setattr(house.log, "append", full)
+        patch.setattr(house.log, "append", refusing("LOG_FULL", "no space"))
         assert house.step(job, 99, "training.logistic")["code"] == "LOG_FULL"
         assert house.send("dance", {})["code"] == "LOG_FULL"
         assert house.send("describe", {}, sender=STRANGER)["code"] == "LOG_FULL"
@@ -460,11 +461,8 @@ def test_a_log_that_broke_stops_the_node(house: Gatehouse, monkeypatch: pytest.M
     job = spec(permit())
     house.begin(job, permit())
 
-    def broken(_contents: Any) -> range:
-        raise LocalError("LOG_BROKEN", "fsync failed")
-
     with monkeypatch.context() as patch:
-        patch.setattr(house.log, "append", broken)
+        patch.setattr(house.log, "append", refusing("LOG_BROKEN", "fsync failed"))
         with pytest.raises(LocalError, match="fsync failed"):
             house.step(job, 1, "training.logistic")
     assert house.worker.calls == 0
@@ -560,11 +558,8 @@ def test_an_entry_that_nobody_could_read_is_never_written(house: Gatehouse) -> N
 def test_a_decision_that_cannot_be_logged_leaves_no_worker(
     house: Gatehouse, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def full(_contents: Any) -> range:
-        raise LocalError("LOG_FULL", "no space")
-
     with monkeypatch.context() as patch:
-        patch.setattr(house.log, "append", full)
+        patch.setattr(house.log, "append", refusing("LOG_FULL", "no space"))
         assert house.begin(spec(permit()), permit())["code"] == "LOG_FULL"
     assert house.worker.closed
     house.gate.sweep()
