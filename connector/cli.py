@@ -10,9 +10,11 @@ from policies.errors import Error
 
 _SUMMARIES = {
     "audit": "Verify and read a participant's log, offline.",
+    "conformance": "A seeded connector for the Dataspace Protocol's conformance kit.",
     "coordinator": "The health data access body: permits, jobs, releases.",
     "demo": "Four hospitals, one job, on this machine: the whole story.",
     "node": "A hospital's node: enrol, run, look at the budget.",
+    "policy": "Write, test, explain and activate what a hospital allows.",
 }
 
 

@@ -7,6 +7,7 @@ a coordinator cannot send other parameters in round 7 than were agreed.
 from collections.abc import Iterator
 from dataclasses import dataclass
 from decimal import Decimal
+from functools import cached_property
 from typing import Annotated, Any, Literal, Self
 
 from pydantic import AwareDatetime, Field, ValidationError, model_validator
@@ -17,6 +18,7 @@ from policies.document import Document, first_problem
 from policies.errors import PolicyError
 from policies.permit import Name, Names, Text
 from policies.privacy import NOTHING, Cost, SampledGaussian
+from policies.request import UsageRequest
 
 MAX_ROUNDS = 1000
 # No slash and no leading dot: results lie in a folder of this name.
@@ -120,6 +122,21 @@ class JobSpec(Document):
         calls = (self.training, self.evaluation) if self.evaluation_rounds else (self.training,)
         return tuple(call.task for call in calls)
 
+    def request(self, dataset: str) -> UsageRequest:
+        """What the job asks of one of its datasets; nothing but the specification counts."""
+        return UsageRequest(
+            job_digest=self.digest,
+            permit_digest=self.permit_digest,
+            data_user=self.data_user,
+            purpose=self.purpose,
+            dataset=dataset,
+            datasets=self.datasets,
+            columns=self.columns,
+            tasks=self.tasks,
+            output=self.output,
+            not_after=self.not_after,
+        )
+
     def dataset_of(self, hospital: str) -> str | None:
         """The dataset with which a hospital takes part."""
         return next((d for d in self.datasets if d.partition("/")[0] == hospital), None)
@@ -147,10 +164,15 @@ class JobSpec(Document):
         Steps on the same fold add up; the folds are disjoint sets of people, so the job costs a
         person the larger of the two (parallel composition).
         """
+        return self._cost  # a gate asks at every step
+
+    @cached_property
+    def _cost(self) -> Cost:
         folds: dict[str, Cost] = {}
-        for step in self.steps():
-            fold = step.call.definition.fold
-            folds[fold] = folds.get(fold, NOTHING) + step.call.mechanism.cost
+        for call, times in self.kinds():
+            fold, cost = call.definition.fold, call.mechanism.cost
+            for _ in range(times):
+                folds[fold] = folds.get(fold, NOTHING) + cost
         total = NOTHING
         for cost in folds.values():
             total = total.maximum(cost)

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from connector import frames
 from connector.errors import RemoteError
-from connector.identity.keys import SigningKey, VerifyKey
+from connector.identity.keys import Signer, VerifyKey
 
 if TYPE_CHECKING:
     import numpy as np
@@ -32,7 +32,7 @@ class Message:
 
 
 def seal(
-    key: SigningKey, to: str, kind: str, body: dict[str, Any], arrays: "frames.Arrays | None" = None
+    key: Signer, to: str, kind: str, body: dict[str, Any], arrays: "frames.Arrays | None" = None
 ) -> bytes:
     """Sign a message of `kind` to the participant `to`; `body` is JSON without floats."""
     header = {"from": key.name, "to": to, "kind": kind, "body": body}

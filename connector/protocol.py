@@ -4,6 +4,7 @@ describe  {}                                what do you offer?
 start     StartJob                          will you take part?
 step      TakeStep + the task's arrays      one task of one round
 end       EndJob                            no further rounds
+revoke    RevokePermit                      nothing more under this permit
 reply     {in_reply_to, status, ...}        ok | refused | failed, codes only; offers of a describe
 """
 
@@ -12,6 +13,7 @@ from typing import Annotated, Any, Self
 from pydantic import AwareDatetime, ConfigDict, Field, ValidationError
 
 from connector.errors import RemoteError
+from connector.revocation import MAX_BYTES
 from connector.schema import Schema
 from policies.document import Document, first_problem
 from policies.permit import Epsilon, Name, Names, Text
@@ -58,6 +60,12 @@ class EndJob(Body):
 
     job: Name
     reason: Name
+
+
+class RevokePermit(Body):
+    """A `connector.revocation.Revocation`, signed by the access body's own key."""
+
+    statement: Annotated[str, Field(min_length=2, max_length=MAX_BYTES)]
 
 
 class Terms(Document):

@@ -1,11 +1,11 @@
 """State in tables: SQLite by default (WAL, full sync), PostgreSQL by URL, one code for both.
 
 What must be provable stands in the audit log; these tables are what a program needs to go on.
+Tables are made and changed by `connector.migrations` only, those of other modules too.
 """
 
-import sqlite3
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from datetime import UTC, datetime
 from typing import Any
 
@@ -27,8 +27,8 @@ from sqlalchemy.exc import IntegrityError, SQLAlchemyError
 from sqlalchemy.orm import DeclarativeBase, Mapped, Session, mapped_column
 
 from connector.errors import LocalError
-
-_LOCKED = frozenset({sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED})
+from connector.migrations import revision
+from connector.migrations.locks import is_held
 
 
 class UtcDateTime(TypeDecorator[datetime]):
@@ -95,6 +95,31 @@ class PermitRow(Base):
     logged: Mapped[bool] = mapped_column(default=False)
 
 
+class RevocationRow(Base):
+    """The access body's last word that a permit counts no more, signed (`connector.revocation`)."""
+
+    __tablename__ = "revocations"
+
+    permit_id: Mapped[str] = mapped_column(ForeignKey("permits.id"), primary_key=True)
+    effect: Mapped[str] = mapped_column(String(20))
+    reason: Mapped[str] = mapped_column(String(40))
+    document: Mapped[str] = mapped_column(Text)
+    revoked_at: Mapped[datetime] = mapped_column(UtcDateTime)
+    ends_at: Mapped[datetime] = mapped_column(UtcDateTime)
+    logged: Mapped[bool] = mapped_column(default=False)
+
+
+class NoticeRow(Base):
+    """A hospital's node has said that it knows of a revocation."""
+
+    __tablename__ = "notices"
+
+    permit_id: Mapped[str] = mapped_column(ForeignKey("revocations.permit_id"), primary_key=True)
+    participant: Mapped[str] = mapped_column(String(63), primary_key=True)
+    effect: Mapped[str] = mapped_column(String(20))
+    acknowledged_at: Mapped[datetime] = mapped_column(UtcDateTime)
+
+
 class JobRow(Base):
     """A job and its state (see `coordinator.jobs.states`)."""
 
@@ -140,23 +165,21 @@ class Store:
     """One database. Sessions are short; each `begin` is one transaction."""
 
     def __init__(self, url: str) -> None:
-        try:
-            self._engine = _engine(url)
-            Base.metadata.create_all(self._engine)
-            # Nothing that changes goes through here, so no writer is waited for.
-            self._reading = self._engine.execution_options(reading=True)
-        except ImportError as error:
-            raise LocalError(
-                "STORE_DRIVER_MISSING",
-                f"the database's driver is not installed ({error.name})",
-                "Install it (for PostgreSQL: psycopg), or take the default database",
-            ) from error
-        except SQLAlchemyError as error:
-            raise LocalError(
-                "STORE_UNREACHABLE",
-                f"cannot open the database ({type(error).__name__})",
-                "Check `database` in the configuration, and that the server runs",
-            ) from error
+        """Open the database, and upgrade it if it is from before this version.
+
+        Raises `LocalError`: STORE_DRIVER_MISSING, STORE_UNREACHABLE, STORE_BUSY, and those of
+        `migrations.upgrade`.
+        """
+        with ExitStack() as undo:
+            try:
+                self._engine = _engine(url)
+                undo.callback(self._engine.dispose)
+                revision.ensure(self._engine)
+            except SQLAlchemyError as error:
+                raise _unopened(error) from error
+            undo.pop_all()
+        # Nothing that changes goes through here, so no writer is waited for.
+        self._reading = self._engine.execution_options(reading=True)
 
     @contextmanager
     def begin(self, conflict: LocalError | None = None) -> Iterator[Session]:
@@ -192,13 +215,9 @@ def _translated(conflict: LocalError | None = None) -> Iterator[None]:
     try:
         yield
     except SQLAlchemyError as error:
+        if is_held(error):
+            raise _busy() from error
         cause = getattr(error, "orig", None) or error
-        if getattr(cause, "sqlite_errorcode", None) in _LOCKED:
-            raise LocalError(
-                "STORE_BUSY",
-                "another process holds the database's lock",
-                "End what holds it: a copy, a repair, a shell on the database",
-            ) from error
         if isinstance(error, IntegrityError) and conflict is not None:
             raise conflict from error
         raise LocalError(
@@ -208,8 +227,33 @@ def _translated(conflict: LocalError | None = None) -> Iterator[None]:
         ) from error
 
 
+def _unopened(error: SQLAlchemyError) -> LocalError:
+    if is_held(error):
+        return _busy()
+    return LocalError(
+        "STORE_UNREACHABLE",
+        f"cannot open the database ({type(error).__name__})",
+        "Check `database` in the configuration, and that the server runs",
+    )
+
+
+def _busy() -> LocalError:
+    return LocalError(
+        "STORE_BUSY",
+        "another process holds the database's lock",
+        "End what holds it: a copy, a repair, a shell on the database",
+    )
+
+
 def _engine(url: str) -> Engine:
-    engine = create_engine(url, pool_pre_ping=True)
+    try:
+        engine = create_engine(url, pool_pre_ping=True)
+    except ImportError as error:
+        raise LocalError(
+            "STORE_DRIVER_MISSING",
+            f"the database's driver is not installed ({error.name})",
+            "Install it (for PostgreSQL: psycopg), or take the default database",
+        ) from error
     if engine.dialect.name == "sqlite":
         event.listen(engine, "connect", _configure_sqlite)
         event.listen(engine, "begin", _begin_sqlite)

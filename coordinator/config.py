@@ -1,13 +1,16 @@
 """`coordinator.toml` and the coordinator's directory."""
 
-import tomllib
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
 
+from connector.dsp.messages import Id, Url
+from connector.dsp.settings import CoordinatorDataspace
 from connector.errors import LocalError
+from connector.identity.did import check_own
+from policies import toml
 from policies.document import first_problem
 from policies.permit import Name
 
@@ -57,6 +60,15 @@ class Paths:
 _PUBLIC = r"^((\[[0-9A-Fa-f:.]+\]|[A-Za-z0-9.-]+):[1-9][0-9]{0,4})?$"
 
 
+class Peer(BaseModel):
+    """A node whose catalogue is read: its name, and where its Dataspace Protocol is served."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    participant: Id
+    address: Annotated[Url, Field(pattern=r"^https://[^?#]+$")]
+
+
 class CoordinatorConfig(BaseModel):
     """The parsed `coordinator.toml`. Port 0 lets the operating system choose one.
 
@@ -71,7 +83,11 @@ class CoordinatorConfig(BaseModel):
     port: Annotated[int, Field(ge=0, le=65_535)] = 8700
     public: Annotated[str, Field(pattern=_PUBLIC, max_length=260)] = ""
     database: str = ""
+    signing_key: Annotated[str, Field(max_length=2000)] = "file:identity/signing.key"
+    did: Annotated[str, Field(max_length=255)] = ""
     jobs_at_once: Annotated[int, Field(ge=1, le=64)] = 4
+    peers: Annotated[tuple[Peer, ...], Field(max_length=1000)] = ()
+    dataspace: CoordinatorDataspace | None = None
 
     @field_validator("public")
     @classmethod
@@ -79,6 +95,21 @@ class CoordinatorConfig(BaseModel):
         if public and split_address(public)[1] > 65_535:
             raise ValueError("a port is at most 65535")
         return public
+
+    @field_validator("did")
+    @classmethod
+    def _is_did(cls, did: str) -> str:
+        try:
+            return check_own(did) if did else did
+        except LocalError as error:
+            raise ValueError(error.message) from error
+
+    @field_validator("peers")
+    @classmethod
+    def _each_once(cls, peers: tuple[Peer, ...]) -> tuple[Peer, ...]:
+        if len({peer.participant for peer in peers}) != len(peers):
+            raise ValueError("a participant is named twice")
+        return peers
 
     @property
     def public_host(self) -> str:
@@ -107,14 +138,14 @@ def load(paths: Paths) -> CoordinatorConfig:
     Raises `LocalError`: CONFIG_MISSING, CONFIG_SYNTAX, CONFIG_INVALID.
     """
     try:
-        return check(paths, tomllib.loads(paths.config.read_text()))
+        return check(paths, toml.load(paths.config.read_bytes()))
     except OSError as error:
         raise LocalError(
             "CONFIG_MISSING",
             f"cannot read {paths.config} ({error.strerror})",
             "Run `commensal coordinator init` to create a coordinator's directory",
         ) from error
-    except (ValueError, RecursionError) as error:
+    except ValueError as error:
         raise LocalError(
             "CONFIG_SYNTAX", f"{paths.config} is not TOML: {error}",
             "Correct it there; texts stand in double quotes",

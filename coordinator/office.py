@@ -7,6 +7,7 @@ no model is handed out by a review, that the log does not know. An invitation is
 gives nothing but the right to enrol once.
 """
 
+import re
 import socket
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
@@ -21,7 +22,7 @@ from connector.audit import entries
 from connector.clock import utc_now
 from connector.errors import LocalError, RemoteError
 from connector.flower.keys import check_public
-from connector.identity import certificates, documents
+from connector.identity import certificates, documents, keystore
 from connector.identity.encoding import decode_base64
 from connector.identity.enrolment import (
     EnrolmentRequest,
@@ -30,10 +31,11 @@ from connector.identity.enrolment import (
     new_token,
     token_digest,
 )
-from connector.identity.keys import SigningKey, VerifyKey, check_name
+from connector.identity.keys import Signer, SigningKey, VerifyKey, check_name
+from connector.identity.manifest import Entry
 from connector.protocol import Offer
 from connector.store import InvitationRow, Participant, PermitRow, Store
-from coordinator import config
+from coordinator import config, members
 from coordinator.config import CoordinatorConfig, Paths
 from coordinator.recorder import Record
 from policies.permit import Permit
@@ -41,6 +43,7 @@ from policies.permit import Permit
 INVITATION_LIFE = timedelta(hours=24)
 MEMBERSHIP_LIFE = timedelta(days=30)
 _ANSWER_SECONDS = 5.0
+_FINGERPRINT = re.compile(r"[0-9a-f]{64}")
 MAX_PERMIT_BYTES = 16_000  # what a node accepts; far below what fits in a log entry
 
 
@@ -50,7 +53,7 @@ class Office:
 
     paths: Paths
     config: CoordinatorConfig
-    key: SigningKey
+    key: Signer
     store: Store
     clock: Callable[[], datetime] = utc_now
 
@@ -59,7 +62,7 @@ class Office:
         """Open a coordinator's directory. Raises `LocalError` for what is missing or exposed."""
         paths = Paths(root)
         settings = config.load(paths)
-        key = SigningKey.load(paths.signing_key)
+        key = keystore.load(settings.signing_key, settings.name, root)
         if not settings.database:
             paths.database.touch(mode=0o600)
         return cls(paths, settings, key, Store(config.database_url(paths, settings)))
@@ -68,12 +71,20 @@ class Office:
         """Release the database."""
         self.store.close()
 
-    def invite(self, participant: str) -> Invitation:
+    def invite(self, participant: str, fingerprint: str = "", did: str = "") -> Invitation:
         """A one-time invitation for a hospital. The coordinator must be running (its port).
 
-        Raises `LocalError`: NAME_INVALID, NAME_TAKEN (the coordinator's own), COORDINATOR_STOPPED.
+        `fingerprint`: of the one signing key that may use it; empty, any. `did`: the hospital's.
+        Raises `LocalError`: NAME_INVALID, NAME_TAKEN (the coordinator's own), COORDINATOR_STOPPED,
+        FINGERPRINT_INVALID, DID_INVALID, DID_TAKEN.
         """
         check_name(participant)
+        if fingerprint and not _FINGERPRINT.fullmatch(fingerprint):
+            raise LocalError(
+                "FINGERPRINT_INVALID",
+                "that is not the fingerprint of a key",
+                "Copy all 64 characters that `commensal node key` printed at the hospital",
+            )
         if participant == self.key.name:
             raise LocalError(
                 "NAME_TAKEN",
@@ -92,10 +103,12 @@ class Office:
             token=token,
             expires_at=now + INVITATION_LIFE,
         )
+        if did:
+            members.set_did(self.store, participant, did)
         with self.store.begin() as session:
             session.add(
                 InvitationRow(
-                    token_digest=token_digest(token),
+                    token_digest=token_digest(token, fingerprint),
                     participant=participant,
                     expires_at=invitation.expires_at,
                 )
@@ -133,10 +146,13 @@ class Office:
         """Redeem a token: returns the signed membership.
 
         The token is used up in the same transaction that stores the keys. Raises `RemoteError`
-        (TOKEN_INVALID, KEY_MALFORMED, KEY_TAKEN).
+        (TOKEN_INVALID, KEY_MALFORMED, KEY_TAKEN, KEY_REVOKED).
         """
         now = self.clock()
         _check_keys(request)
+        # A token that is bound to a key is found by that key only.
+        fingerprint = VerifyKey.parse(request.signing_key).fingerprint
+        digests = [token_digest(request.token, bound) for bound in ("", fingerprint)]
         membership = Membership(
             participant=request.participant,
             coordinator=self.key.name,
@@ -148,7 +164,7 @@ class Office:
         with self.store.begin() as session:
             token = session.scalar(
                 select(InvitationRow)
-                .where(InvitationRow.token_digest == token_digest(request.token))
+                .where(InvitationRow.token_digest.in_(digests))
                 .with_for_update()
             )
             if (
@@ -159,6 +175,7 @@ class Office:
             ):
                 raise RemoteError("TOKEN_INVALID", "an enrolment token is not valid")
             self._check_keys_are_new(session, request)
+            members.admit(session, request.participant, request.signing_key)
             token.used_at = now
             participant = session.merge(
                 Participant(
@@ -199,9 +216,26 @@ class Office:
             raise RemoteError("KEY_TAKEN", "a key is another participant's")
 
     def participants(self) -> list[Participant]:
-        """All enrolled hospitals, by name."""
+        """All enrolled hospitals that are not revoked, by name."""
+        query = select(Participant).where(~members.is_revoked()).order_by(Participant.name)
         with self.store.read() as session:
-            return list(session.scalars(select(Participant).order_by(Participant.name)))
+            return list(session.scalars(query))
+
+    def manifest(self) -> str:
+        """The signed list of participants that counts now."""
+        authority = (self.paths.identity / "ca.pem").read_bytes()
+        ours = Entry(
+            name=self.key.name,
+            did=self.config.did,
+            signing_key=self.key.verify_key.vkey,
+            fingerprint=certificates.fingerprint(authority),
+            state="active",
+        )
+        return members.published(self.store, self.key, ours, self.clock())
+
+    def revoke(self, participant: str) -> None:
+        """Take a hospital off the list. Raises `LocalError` (NOT_A_MEMBER)."""
+        members.revoke(self.store, participant, self.clock())
 
     def issue_permit(self, permit: Permit) -> str:
         """Sign and store a permit; returns its signed form.

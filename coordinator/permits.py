@@ -1,12 +1,9 @@
 """Permits as a person writes them (`permit.toml`), turned into what is signed."""
 
-import tomllib
-from decimal import Decimal, InvalidOperation
-
 from pydantic import ValidationError
 
 from connector.errors import LocalError
-from policies import purposes
+from policies import purposes, toml
 from policies.document import first_problem
 from policies.permit import Permit
 
@@ -17,7 +14,7 @@ def parse(content: bytes, place: str, issuer: str) -> Permit:
     Raises `LocalError` (PERMIT_SYNTAX, PERMIT_INVALID), `PolicyError` (PURPOSE_UNKNOWN).
     """
     try:
-        table = tomllib.loads(content.decode(), parse_float=Decimal)
+        table = toml.load(content)
         purpose = purposes.by_name(str(table.get("purpose")))
         return Permit.model_validate(
             {"issuer": issuer, "state": "granted", **table, "purpose": purpose.iri}
@@ -28,7 +25,7 @@ def parse(content: bytes, place: str, issuer: str) -> Permit:
             f"{place} is not valid: {first_problem(error)}",
             "Correct that field; see docs/hdab.md",
         ) from error
-    except (ValueError, InvalidOperation, RecursionError) as error:
+    except ValueError as error:
         raise LocalError(
             "PERMIT_SYNTAX",
             f"{place} is not TOML: {error}",

@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Annotated, Any
 
 from pydantic import Field, TypeAdapter, ValidationError
+from sqlalchemy import select
 
 from connector import frames
 from connector.audit import entries
@@ -25,6 +26,7 @@ from connector.labels.schema import (
     Utility,
 )
 from connector.store import JobRow, ReleaseRow
+from coordinator import withdrawal
 from coordinator.jobs.run import Result
 from coordinator.jobs.states import JobState
 from coordinator.office import Office
@@ -79,7 +81,8 @@ def review(office: Office, job_id: str, reviewer: str, *, approve: bool) -> bool
     """A person's word on a held result; whether it counts already.
 
     It counts once it stands in the log, which a running coordinator sees to at once. Raises
-    `LocalError`: REVIEWER_INVALID, RELEASE_UNKNOWN, RELEASE_REVIEWED.
+    `LocalError`: REVIEWER_INVALID, RELEASE_UNKNOWN, RELEASE_REVIEWED; PERMIT_REVOKED,
+    PERMIT_SUSPENDED for an approval.
     """
     try:
         _REVIEWER.validate_python(reviewer)
@@ -97,6 +100,8 @@ def review(office: Office, job_id: str, reviewer: str, *, approve: bool) -> bool
             )
         if row.state != "held":
             raise LocalError("RELEASE_REVIEWED", f"the result of {job_id} is {row.state} already")
+        if approve:
+            withdrawal.check(session, session.get_one(JobRow, job_id).permit_id)
         row.state = "approved" if approve else "rejected"
         row.reviewer = reviewer
         row.logged = False
@@ -122,6 +127,22 @@ def read_label(office: Office, job_id: str) -> ModelLabel:
             "RELEASE_UNKNOWN", f"job {job_id} has no result", "See `commensal coordinator jobs`"
         )
     return documents.verify(row.label, ModelLabel, office.key.verify_key)
+
+
+def approved(office: Office) -> list[ReleaseRow]:
+    """The results that may be handed out: of finished jobs, approved, with that in the log."""
+    query = (
+        select(ReleaseRow)
+        .join(JobRow, JobRow.id == ReleaseRow.job_id)
+        .where(
+            ReleaseRow.state == "approved",
+            ReleaseRow.logged.is_(True),
+            JobRow.state == JobState.FINISHED,
+        )
+        .order_by(ReleaseRow.job_id)
+    )
+    with office.store.read() as session:
+        return list(session.scalars(query))
 
 
 def read_model(office: Office, job_id: str) -> dict[str, Any]:

@@ -20,6 +20,13 @@ class Roster:
         for participant in office.participants():
             self.admit(participant)
 
+    def drop(self, name: str) -> None:
+        """End the connection of a hospital that takes no longer part."""
+        with self._lock:
+            node_id = self._nodes.pop(name, None)
+        if node_id is not None:
+            self._fleet.unregister(node_id)
+
     def admit(self, participant: Participant) -> None:
         """Let a hospital connect by its key; a former key of the same name no longer can."""
         node_id = self._fleet.register(fleet_key_pem(participant), participant.name)

@@ -5,6 +5,7 @@ waits for them, and cleans up. It never reads a node's records from a running no
 """
 
 import contextlib
+import json
 import os
 import shutil
 import signal
@@ -19,19 +20,27 @@ from datetime import datetime
 from pathlib import Path
 from typing import Self, TypeVar
 
+from connector.authoring import activation
+from connector.authoring.officers import create, read_hospital
 from connector.clock import utc_now
 from connector.errors import LocalError
+from connector.identity.keys import SigningKey
 from coordinator import office
 from coordinator.office import Office
 
 T = TypeVar("T")
 _STOP_SECONDS = 10.0
 _READY_SECONDS = 60.0
+# The two people of every simulated hospital who sign for its policies.
+OFFICERS = ("alice", "bob")
 
 
 @dataclass(frozen=True)
 class Hospital:
-    """A simulated hospital: its name and the files of its node's directory, by relative path."""
+    """A simulated hospital: its name and the files of its node's directory, by relative path.
+
+    Officers are added to its node.toml, and sign for its policies, which need their examples.
+    """
 
     name: str
     files: Mapping[str, str | Path]
@@ -85,7 +94,10 @@ class Sandbox:
         config.write_text(config.read_text().replace("port = 0\n", f"port = {port}\n"))
 
     def prepare(self, hospital: Hospital) -> Path:
-        """Write a node's directory; paths to files are linked, text is written."""
+        """Write a node's directory, and have two officers activate its policies.
+
+        Paths to files are linked, text is written.
+        """
         directory = self.directory(hospital.name)
         directory.mkdir(mode=0o700)
         for name, content in hospital.files.items():
@@ -93,7 +105,26 @@ class Sandbox:
                 (directory / name).symlink_to(content.resolve())
             else:
                 (directory / name).write_text(content)
+        self._appoint(hospital.name)
+        for policy in dict.fromkeys(read_hospital(directory).policies.values()):
+            self.activate(hospital.name, policy)
         return directory
+
+    def activate(self, name: str, policy: Path) -> None:
+        """Have both officers of a hospital sign for a policy, as `commensal policy activate`."""
+        for officer in OFFICERS:
+            key = SigningKey.load(self.officer_key(name, officer))
+            draft = activation.prepare(policy, self.directory(name), key, utc_now())
+            activation.sign(draft, key)
+
+    def officer_key(self, name: str, officer: str) -> Path:
+        """The key file of one of a hospital's officers; it lies outside of the node's directory."""
+        return self.root / "officers" / f"{name}-{officer}.key"
+
+    def _appoint(self, name: str) -> None:
+        keys = [create(officer, self.officer_key(name, officer)).vkey for officer in OFFICERS]
+        config = self.directory(name) / "node.toml"
+        config.write_text(f"officers = {json.dumps(keys)}\n{config.read_text()}")
 
     def enrol(self, names: list[str]) -> None:
         """Invite and enrol nodes, all at once; the invitation goes through a pipe, not argv."""

@@ -1,11 +1,12 @@
-"""What the one HTTPS port serves: three paths, and nothing that controls the coordinator.
+"""What the one HTTPS port serves, and nothing that controls the coordinator.
 
-`GET /v1/authority`, `POST /v1/enrol` and Flower's `/v1/fleet/*`.
+`GET /v1/authority`, `POST /v1/enrol`, `POST /v1/renew`, Flower's `/v1/fleet/*`, and pages that
+anybody may read: the signed list of participants, credentials, their status.
 """
 
 import asyncio
 import ssl
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable, Sequence
 from pathlib import Path
 
 import uvicorn
@@ -24,16 +25,24 @@ _ENROLMENTS_AT_ONCE = 4
 
 
 class Surface:
-    """`redeem` turns an enrolment request into a signed membership, or raises an `Error`."""
+    """`redeem` and `renew` turn a request into a signed membership, or raise an `Error`."""
 
-    def __init__(self, identity: Path, fleet: ASGIApp, redeem: Callable[[bytes], str]) -> None:
+    def __init__(
+        self,
+        identity: Path,
+        fleet: ASGIApp,
+        redeem: Callable[[bytes], str],
+        renew: Callable[[bytes], str],
+        pages: Sequence[Route] = (),
+    ) -> None:
         self._identity = identity
-        self._redeem = redeem
         self._enrolling = asyncio.Semaphore(_ENROLMENTS_AT_ONCE)
         self.app = Starlette(
             routes=[
                 Route("/v1/authority", self._authority, methods=["GET"]),
-                Route("/v1/enrol", self._enrol, methods=["POST"]),
+                Route("/v1/enrol", self._membership(redeem), methods=["POST"]),
+                Route("/v1/renew", self._membership(renew), methods=["POST"]),
+                *pages,
                 Mount("/", app=fleet),
             ]
         )
@@ -66,7 +75,13 @@ class Surface:
         content = (self._identity / "ca.pem").read_bytes()
         return Response(content, media_type="application/x-pem-file")
 
-    async def _enrol(self, request: Request) -> Response:
+    def _membership(self, work: Callable[[bytes], str]) -> Callable[[Request], Awaitable[Response]]:
+        async def answer(request: Request) -> Response:
+            return await self._enrol(request, work)
+
+        return answer
+
+    async def _enrol(self, request: Request, work: Callable[[bytes], str]) -> Response:
         body = b""
         try:
             async with asyncio.timeout(_ENROLMENT_SECONDS):
@@ -80,7 +95,7 @@ class Surface:
             return Response(status_code=400)  # to nobody
         try:
             async with self._enrolling:
-                document = await asyncio.to_thread(self._redeem, body)
+                document = await asyncio.to_thread(work, body)
         except Error:
             # Which of token, name or key was wrong is nobody's business on this side of the door.
             return PlainTextResponse("ENROLMENT_REFUSED", 403)

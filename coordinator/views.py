@@ -27,6 +27,7 @@ RULES = {
     "ehds.art54.c": "Art. 54(c) prohibits advertising and marketing",
     "ehds.art54.d": "Art. 54(d) prohibits harmful products",
     "ehds.art54.e": "Art. 54(e) prohibits what national ethics law forbids",
+    "ehds.art63.revoked": "the permit is revoked or suspended (Art. 63(3))",
     "ehds.art68.permit": "no valid permit (Art. 68)",
     "ehds.art68.period": "outside the permit's period (Art. 68(10)(e))",
     "ehds.art68.use": "not the permit's purpose or user (Art. 68(10)(b))",
@@ -44,6 +45,27 @@ RULES = {
     "policy.epsilon-per-job": "more epsilon than the hospital allows one job",
     "policy.hours-per-job": "a longer time than the hospital allows one job",
     "policy.budget": "more epsilon than the hospital has left",
+    "policy.approval": "a person at the hospital has not approved this permit",
+}
+
+
+# How far a hospital's contract for a job is.
+CONTRACTS = {
+    "asked": "a contract under the permit is asked for",
+    "waiting": "the hospital has not answered yet; a person may have to",
+    "agreed": "a contract is agreed on",
+    "started": "the job may start under the contract",
+    "refused": "no contract",
+    "delayed": "its connector cannot be used yet",
+    "late": "no contract in time; an answer that comes later counts for the next job",
+}
+
+
+REASONS = {
+    "PERMIT_REVOKED": "the health data access body has revoked its permit",
+    "PERMIT_SUSPENDED": "the health data access body has suspended its permit",
+    "PERMIT_EXPIRED": "its permit has come to its end",
+    "JOB_OVER": "its time is over",
 }
 
 
@@ -84,13 +106,20 @@ def sentence(kind: str, body: dict[str, Any]) -> str:
         return f"after round {body['round']}: {figures(body)} on held-out people"
     if kind == "left-out":
         return f"round {body['round']}: {body['hospital']} is left out: {reasons(body)}"
-    reason = f" ({body['reason']})" if body.get("reason") else ""
-    return f"the job is {body['state']}{reason}"
+    if kind == "contract":
+        said = CONTRACTS.get(body["contract"], body["contract"])
+        why = f": {reasons(body)}" if body["rules"] else ""
+        return f"{body['hospital']}: {said}{why}"
+    reason = str(body.get("reason", ""))
+    why = f": {REASONS[reason]}" if reason in REASONS else ""
+    return f"the job is {body['state']}{why}" + (f" ({reason})" if reason else "")
 
 
 def reasons(body: dict[str, Any]) -> str:
     """Why a hospital did not take part."""
-    return "; ".join(RULES.get(rule, rule) for rule in body["rules"]) or str(body["code"])
+    return "; ".join(RULES.get(rule, rule) for rule in body["rules"]) or REASONS.get(
+        str(body["code"]), str(body["code"])
+    )
 
 
 def figures(evaluation: dict[str, Any]) -> str:
@@ -116,7 +145,7 @@ def catalogue(participants: list[Participant]) -> Iterator[str]:
         yield "nothing is on offer: no enrolled hospital has connected yet"
     for offer in found.values():
         yield from _terms(offer)
-        yield _printable(f"    tasks: {', '.join(offer.policy.tasks)}")
+        yield printable(f"    tasks: {', '.join(offer.policy.tasks)}")
         for column in offer.dataset_schema.columns:
             if column.name in offer.policy.columns:
                 yield f"    {_column(column)}"
@@ -124,7 +153,7 @@ def catalogue(participants: list[Participant]) -> Iterator[str]:
 
 def _terms(offer: Offer) -> Iterator[str]:
     policy = offer.policy
-    yield _printable(f"{offer.dataset}: for {', '.join(policy.purposes)}")
+    yield printable(f"{offer.dataset}: for {', '.join(policy.purposes)}")
     yield (
         f"    {policy.minimum_cohort} people and {policy.minimum_participants} "
         f"hospitals at least, epsilon {policy.epsilon_per_job} a job at most, "
@@ -137,11 +166,11 @@ def _column(column: Column) -> str:
         values = f"{column.minimum} to {column.maximum} {column.unit}".rstrip()
     else:
         values = ", ".join(column.categories) or "yes or no"
-    return _printable(f"{column.name}: {values}{', may be missing' if column.nullable else ''}")
+    return printable(f"{column.name}: {values}{', may be missing' if column.nullable else ''}")
 
 
-def _printable(line: str) -> str:
-    """Units, categories, rules are a hospital's own words: none of them may steer the terminal."""
+def printable(line: str) -> str:
+    """Units, titles, rules are a hospital's own words: none of them may steer the terminal."""
     return "".join(letter if letter.isprintable() else "?" for letter in line)
 
 

@@ -4,12 +4,13 @@ Nothing in here is believed because a peer says it: signatures are checked with 
 costs are recomputed, bounds come from the hospital's declaration.
 """
 
-from collections.abc import Iterable
-from dataclasses import dataclass
-from datetime import datetime
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, replace
+from datetime import datetime, timedelta
 from decimal import Decimal
 
 from connector.audit import entries
+from connector.audit.ledger import Ledger
 from connector.audit.order import planned
 from connector.errors import RemoteError
 from connector.identity import documents
@@ -17,19 +18,21 @@ from connector.identity.keys import VerifyKey
 from connector.jobs import JobSpec, parse_spec
 from connector.protocol import StartJob
 from node.data.dataset import Dataset
-from node.ledger import Ledger
 from policies import engine
-from policies.decision import Decision
+from policies.decision import Verdict
+from policies.engine import Outcome
 from policies.errors import Error, PolicyError
 from policies.permit import Permit
 from policies.policy import Policy
 from policies.privacy import Budget, SampledGaussian
-from policies.request import Facts, UsageRequest
+from policies.request import UsageRequest
 
 MAX_SPEC_BYTES = 24_000
 MAX_PERMIT_BYTES = 16_000
 # How people are counted, once for each dataset and policy: a count with a deviation of 20.
 COUNTING = SampledGaussian(Decimal(20))
+NO_PERMIT = "none"
+_ENOUGH = 1 << 40  # people: more than any policy asks for
 
 
 class Refusal(Error):  # noqa: N818 - an outcome; the field says refusal
@@ -38,14 +41,6 @@ class Refusal(Error):  # noqa: N818 - an outcome; the field says refusal
     def __init__(self, code: str, rules: tuple[str, ...] = ()) -> None:
         super().__init__(code, code)
         self.rules = rules
-
-
-@dataclass(frozen=True)
-class Holding:
-    """A dataset that this hospital offers, with the policy that it owns."""
-
-    dataset: Dataset
-    policy: Policy
 
 
 @dataclass(frozen=True)
@@ -63,34 +58,37 @@ class Candidate:
 
     def request(self) -> UsageRequest:
         """What the job asks for, from its specification alone."""
-        spec = self.spec
-        return UsageRequest(
-            job_digest=spec.digest,
-            permit_digest=spec.permit_digest,
-            data_user=spec.data_user,
-            purpose=spec.purpose,
-            dataset=self.dataset.id,
-            datasets=spec.datasets,
-            columns=spec.columns,
-            tasks=spec.tasks,
-            output=spec.output,
-            not_after=spec.not_after,
-        )
+        return self.spec.request(self.dataset.id)
 
 
 class Admission:
-    """Reads what asks to be admitted, and decides about it. Writes nothing."""
+    """Reads what asks to be admitted, and decides about it. Writes nothing.
+
+    The policy that decides is the active one of the ledger, at every decision anew.
+    """
 
     def __init__(
-        self, name: str, coordinator: VerifyKey, holdings: Iterable[Holding], ledger: Ledger
+        self, name: str, coordinator: VerifyKey, datasets: Iterable[Dataset], ledger: Ledger
     ) -> None:
         self._name = name
         self._coordinator = coordinator
         self._ledger = ledger
-        self.holdings = {holding.dataset.id: holding for holding in holdings}
-        self._evaluate = {
-            name: engine.compile(holding.policy) for name, holding in self.holdings.items()
-        }
+        self.datasets = {dataset.id: dataset for dataset in datasets}
+        self._compiled: dict[str, engine.Compiled] = {}
+
+    def policy(self, dataset: str) -> Policy:
+        """The active policy. Raises `Refusal` (POLICY_NOT_ACTIVE)."""
+        policy = self._ledger.standing.policy(dataset)
+        if policy is None:
+            raise Refusal("POLICY_NOT_ACTIVE")
+        return policy
+
+    def offered(self) -> Iterator[tuple[Dataset, Policy]]:
+        """Every dataset that has an active policy."""
+        for dataset in self.datasets.values():
+            policy = self._ledger.standing.policy(dataset.id)
+            if policy is not None:
+                yield dataset, policy
 
     def read(self, start: StartJob) -> Candidate:
         """Parse and bound a job. Raises `Refusal` with what is wrong with it."""
@@ -107,33 +105,80 @@ class Admission:
 
     def candidate(self, spec: JobSpec, permit_document: str) -> Candidate:
         """A job against the datasets that are held here. Raises `Refusal`."""
-        holding = self.holdings.get(spec.dataset_of(self._name) or "")
-        if holding is None:
+        dataset = self.datasets.get(spec.dataset_of(self._name) or "")
+        if dataset is None:
             raise Refusal("DATASET_UNKNOWN")
-        if not _schema_matches(spec, holding.dataset):
+        self.policy(dataset.id)
+        if not _schema_matches(spec, dataset):
             raise Refusal("SCHEMA_MISMATCH")
-        return Candidate(spec, holding.dataset, permit_document)
+        return Candidate(spec, dataset, permit_document)
 
-    def decide(self, candidate: Candidate, now: datetime) -> Decision:
-        """The decision at `now`; jobs under way count with their whole plan, this one apart.
+    def decide(self, candidate: Candidate, now: datetime) -> Outcome:
+        """The outcome at `now`; jobs under way count with their whole plan, this one apart.
 
-        UNDETERMINED when only the cohort is open, because nobody has counted yet.
+        UNDETERMINED while nobody has counted, and while a person has to answer and has not.
         """
-        dataset = candidate.dataset.id
-        permit = self.verified_permit(candidate.permit_document)
-        facts = Facts(
-            now=now,
-            permit=permit,
-            planned=candidate.spec.cost(),
-            spent_dataset=self._ledger.spent(dataset, now, without=candidate.job),
-            spent_permit=self._ledger.spent_under(
-                permit.id if permit else "", dataset, now, without=candidate.job
-            ),
-            persons=self._persons(candidate),
+        dataset, request = candidate.dataset.id, candidate.request()
+        policy = self.policy(dataset)
+        facts = self._ledger.facts(
+            candidate.spec,
+            dataset,
+            policy.digest,
+            self._verified_permit(candidate.permit_document),
+            now,
+            approved=self._ledger.standing.approved(dataset, request.permit_digest),
         )
-        return self._evaluate[dataset](candidate.request(), facts)
+        return self._evaluator(policy)(request, facts)
 
-    def verified_permit(self, document: str) -> Permit | None:
+    def decide_contract(
+        self, dataset: str, document: str, now: datetime
+    ) -> tuple[UsageRequest, Outcome] | None:
+        """What the policy says of a permit in a contract; None where no policy is active.
+
+        It is asked about the most that the permit could ask for within the policy, at no cost and
+        with enough people: what cannot be under it is found out before a job is written. Every
+        job is decided again, in full.
+        """
+        policy = self._ledger.standing.policy(dataset)
+        if policy is None or dataset not in self.datasets:
+            return None
+        permit = self._verified_permit(document)
+        digest = permit.digest if permit else NO_PERMIT
+        facts = replace(
+            self._ledger.contract_facts(dataset, permit, now),
+            approved=self._ledger.standing.approved(dataset, digest),
+            persons=_ENOUGH,
+        )
+        request = _most(dataset, policy, permit, digest, now)
+        return request, self._evaluator(policy)(request, facts)
+
+    def awaits_count(self, outcome: Outcome) -> bool:
+        """Whether it is open only because nobody has counted; a person is asked before that."""
+        return (
+            outcome.verdict is Verdict.UNDETERMINED
+            and outcome.facts.persons is None
+            and "policy.approval" not in outcome.open
+        )
+
+    def awaits_person(self, outcome: Outcome) -> bool:
+        """Whether a person has to answer, and nothing speaks against it.
+
+        Whatever else is open (a count that has not been made) stays open until then.
+        """
+        return outcome.verdict is Verdict.UNDETERMINED and "policy.approval" in outcome.open
+
+    def permit_is_over(self, document: str, now: datetime) -> bool:
+        """Whether a job's permit has come to its end."""
+        permit = self._verified_permit(document)
+        return permit is None or permit.not_after <= now
+
+    def _evaluator(self, policy: Policy) -> engine.Compiled:
+        compiled = self._compiled.get(policy.dataset)
+        if compiled is None or compiled.digest != policy.digest:
+            compiled = self._compiled[policy.dataset] = engine.compile(policy)
+        return compiled
+
+    def _verified_permit(self, document: str) -> Permit | None:
         """The permit, if the coordinator signed it; the statute's rules deny without one."""
         try:
             return documents.verify(document, Permit, self._coordinator)
@@ -142,32 +187,17 @@ class Admission:
 
     def admits_counting(self, dataset: str, now: datetime) -> bool:
         """Whether the dataset's budget still has room for counting its people."""
-        limits = self.holdings[dataset].policy.budget
+        limits = self.policy(dataset).budget
         budget = Budget(limits.epsilon, limits.delta)
         return budget.admits(self._ledger.spent(dataset, now), COUNTING.cost)
 
-    def _persons(self, candidate: Candidate) -> int | None:
-        """Expected size of the job's smallest fold.
 
-        Never the fold's true size: a coordinator that chooses salts and columns would read from
-        the answers who is in the dataset.
-        """
-        dataset = candidate.dataset.id
-        counted = self._ledger.counts.get((dataset, self.holdings[dataset].policy.digest))
-        if counted is None:
-            return None
-        holdout = candidate.spec.holdout
-        shares = [1 - holdout, holdout] if candidate.spec.evaluation_rounds else [1 - holdout]
-        return int(counted * min(shares))
-
-
-def decided(
-    candidate: Candidate, decision: Decision, permit: Permit | None, dataset_version: str
-) -> entries.Decided:
+def decided(candidate: Candidate, outcome: Outcome, dataset_version: str) -> entries.Decided:
     """A decision as it stands in the log, with all that it rested on."""
+    decision, permit = outcome.decision(), outcome.facts.permit
     return entries.Decided(
         time=decision.decided_at,
-        request=candidate.request(),
+        request=outcome.request,
         decision=decision,
         permit_document=candidate.permit_document,
         permit_id=permit.id if permit else "",
@@ -178,12 +208,36 @@ def decided(
     )
 
 
-def failed_rules(decision: Decision) -> tuple[str, ...]:
-    """The codes of what speaks against a job."""
-    return tuple(constraint.rule for constraint in decision.failed)
+def _most(
+    dataset: str, policy: Policy, permit: Permit | None, digest: str, now: datetime
+) -> UsageRequest:
+    """The widest request within policy and permit; what they share nothing of stays as asked."""
+    until = now + timedelta(hours=policy.hours_per_job)
+    if permit is None:
+        return UsageRequest(
+            job_digest=NO_PERMIT, permit_digest=digest, data_user="unknown",
+            purpose="unknown", dataset=dataset, datasets=(dataset,), columns=policy.columns,
+            tasks=policy.tasks, output=policy.outputs[0], not_after=until,
+        )  # fmt: skip
+    return UsageRequest(
+        job_digest=NO_PERMIT,
+        permit_digest=digest,
+        data_user=permit.data_user,
+        purpose=permit.purpose,
+        dataset=dataset,
+        datasets=permit.datasets,
+        columns=_shared(permit.columns, policy.columns),
+        tasks=_shared(permit.tasks, policy.tasks),
+        output=_shared(permit.outputs, policy.outputs)[0],
+        not_after=min(until, permit.not_after),
+    )
+
+
+def _shared(asked: tuple[str, ...], allowed: tuple[str, ...]) -> tuple[str, ...]:
+    return tuple(one for one in asked if one in allowed) or asked
 
 
 def _schema_matches(spec: JobSpec, dataset: Dataset) -> bool:
     """Bounds come from the hospital's own schema, never from the job (nor from the records)."""
     columns = (*spec.features.columns, spec.features.outcome)
-    return all(dataset.schema.find(column.name) in (column, None) for column in columns)
+    return all(dataset.schema.find(column.name) == column for column in columns)

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from connector.audit import entries
 from connector.audit.damage import read_entries
-from node.ledger import Ledger
+from connector.audit.ledger import Ledger
 from policies.privacy import NOTHING, Budget, Cost, spell_epsilon
 
 if TYPE_CHECKING:
@@ -35,17 +35,16 @@ class Account:
 
 def accounts(log: Path, now: datetime) -> list[Account]:
     """The accounts of every dataset that ever had a policy here, from the log alone."""
-    ledger, budgets = Ledger(), {}
+    ledger = Ledger()
     for _, content in read_entries(log):
-        entry = entries.parse(content)
-        ledger.apply(entry)
-        if isinstance(entry, entries.PolicyActivated):
-            limits = entry.policy.budget
-            budgets[entry.policy.dataset] = Budget(limits.epsilon, limits.delta)
-    return [
-        Account(dataset, budget, ledger.spent(dataset, now), _by_user(ledger, dataset, now))
-        for dataset, budget in sorted(budgets.items())
-    ]
+        ledger.apply(entries.parse(content))
+    found = []
+    for dataset, active in sorted(ledger.standing.active.items()):
+        limits = active.policy.budget
+        budget = Budget(limits.epsilon, limits.delta)
+        by_user = _by_user(ledger, dataset, now)
+        found.append(Account(dataset, budget, ledger.spent(dataset, now), by_user))
+    return found
 
 
 def picture(found: Iterable[Account]) -> "RenderableType":

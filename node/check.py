@@ -4,13 +4,15 @@ from collections.abc import Iterator
 from dataclasses import replace
 from datetime import datetime
 from decimal import Decimal
+from typing import Any
 
+from connector.audit.standing import Standing, read_standing
+from connector.authoring.spool import Inbox
 from connector.features import FeatureMap
 from connector.folds import Split
 from connector.tasks import TASKS
 from node import config
-from node.admission import Holding
-from node.config import Paths
+from node.config import Holding, Paths
 from node.data.dataset import Dataset
 from node.worker import Assignment, Sandbox, Worker
 from node.worker_messages import Facts
@@ -28,13 +30,48 @@ def check(paths: Paths, now: datetime) -> Iterator[str]:
     """
     settings = config.load(paths)
     yield f"{paths.config}: node {settings.name}"
-    for holding in config.holdings(paths, settings):
+    officers = settings.officer_keys
+    if officers:
+        yield f"officers: {', '.join(officer.name for officer in officers)}"
+    else:
+        yield (
+            "! node.toml names no officers, so no policy can be activated: make two keys with "
+            "`commensal policy officer`"
+        )
+    standing = read_standing(paths.log)
+    for holding, table in zip(config.holdings(paths, settings), settings.datasets, strict=True):
+        yield f"{holding.dataset.id}: {holding.dataset.title}"
+        yield from _active(holding, standing, paths, table)
         yield from _dataset(holding, settings, now)
+
+
+def _active(
+    holding: Holding, standing: Standing, paths: Paths, table: dict[str, Any]
+) -> Iterator[str]:
+    """Whether the policy of the file is the one that decides."""
+    policy, active = holding.policy, standing.active.get(holding.dataset.id)
+    wrong = "" if active is None else config.misfit(active.policy, holding.dataset)
+    if wrong:
+        yield f"  ! {wrong}"
+    place = config.policy_place(paths, table)
+    command = f"commensal policy activate {place} --data {paths.root} --key KEYFILE"
+    if Inbox(paths.inbox).holds("activate", policy.digest):
+        yield f"  ! {place} is signed by two officers: it becomes active when the node starts"
+    elif active is None:
+        yield f"  ! no policy is active, so nothing is offered. Two officers each run: {command}"
+    elif active.policy.digest != policy.digest:
+        yield (
+            f"  ! {place} (version {policy.version}) is not what decides: "
+            f"{active.policy.id} version {active.policy.version} does. Two officers each run: "
+            f"{command}"
+        )
+    else:
+        names = " and ".join(officer.partition("+")[0] for officer in active.officers)
+        yield f"  active since {active.time:%Y-%m-%d %H:%M} UTC, signed by {names}"
 
 
 def _dataset(holding: Holding, settings: config.NodeConfig, now: datetime) -> Iterator[str]:
     dataset, policy = holding.dataset, holding.policy
-    yield f"{dataset.id}: {dataset.title}"
     yield f"  policy {policy.id} version {policy.version}: {', '.join(policy.tasks)}"
     yield f"  for {', '.join(policy.purposes)}, until {policy.not_after:%Y-%m-%d}"
     budget = Budget(policy.budget.epsilon, policy.budget.delta)

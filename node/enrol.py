@@ -15,7 +15,7 @@ from connector.files import write_durably
 from connector.identity import certificates, documents
 from connector.identity.encoding import encode_base64
 from connector.identity.enrolment import EnrolmentRequest, Invitation, Membership
-from connector.identity.keys import SigningKey, VerifyKey, write_secret
+from connector.identity.keys import Signer, SigningKey, VerifyKey, write_secret
 from node.config import Paths
 
 _MAX_ANSWER = 1 << 17
@@ -44,11 +44,11 @@ def enrol(paths: Paths, invitation: Invitation, now: datetime) -> Membership:
         signing_key=keys.signing.verify_key.vkey,
         fleet_key=encode_base64(certificates.public_pem(keys.fleet)),
     )
-    document = _request_membership(invitation, request, authority)
+    document = post_pinned(invitation.url + "/v1/enrol", authority, request.encode())
     membership = documents.verify(document, Membership, coordinator)
-    _check_membership(membership, request, coordinator, now)
+    check_membership(membership, request, coordinator, now)
     _save(paths, keys)
-    _log_enrolment(paths, keys.signing, membership, now)
+    log_enrolment(paths, keys.signing, membership, now)
     write_durably(paths.authority, authority)
     write_durably(paths.coordinator, _pinned(invitation, coordinator))
     write_durably(paths.membership, document.encode())
@@ -99,7 +99,7 @@ def _check_log(paths: Paths, keys: _Keys) -> None:
         Log.open(paths.log, keys.signing).close()
 
 
-def _check_membership(
+def check_membership(
     membership: Membership, request: EnrolmentRequest, coordinator: VerifyKey, now: datetime
 ) -> None:
     """The signed membership must be about these very keys (threat: somebody else's, replayed)."""
@@ -146,15 +146,53 @@ def _fetch_authority(invitation: Invitation) -> bytes:
     return authority
 
 
-def _request_membership(invitation: Invitation, request: EnrolmentRequest, authority: bytes) -> str:
-    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)  # no other authority than the pinned one
-    context.minimum_version = ssl.TLSVersion.TLSv1_3
-    context.load_verify_locations(cadata=authority.decode("ascii"))
-    answer = _call(invitation.url + "/v1/enrol", verify=context, body=request.encode())
+def post_pinned(url: str, authority: bytes, body: bytes) -> str:
+    """Send a request for a membership to the coordinator that presents the pinned authority.
+
+    Raises `RemoteError`: COORDINATOR_UNREACHABLE, COORDINATOR_CERTIFICATE, ENROLMENT_REFUSED.
+    """
+    answer = _call(url, verify=_pinning(authority), body=body)
     return answer.decode("utf-8", "replace")  # what is not text fails as a signature
 
 
-def _call(url: str, *, verify: ssl.SSLContext | bool, body: bytes | None = None) -> bytes:
+def get_pinned(url: str, authority: bytes, most: int) -> bytes:
+    """Fetch a page of the coordinator that presents the pinned authority. Raises as above."""
+    return _call(url, verify=_pinning(authority), most=most)
+
+
+def make_key(paths: Paths, name: str) -> str:
+    """Make this node's signing key, unless it is there; returns its fingerprint.
+
+    Raises `LocalError`: NAME_INVALID, NAME_DIFFERS, IDENTITY_LOST, and those of key files.
+    """
+    if paths.signing_key.exists():
+        key = SigningKey.load(paths.signing_key)
+        if key.name != name:
+            raise LocalError(
+                "NAME_DIFFERS", f"the key in {paths.root} is of {key.name}, not of {name}",
+                "Correct the name, or name another directory",
+            )  # fmt: skip
+    else:
+        key = SigningKey.generate(name)
+        _check_log(paths, _Keys(key, certificates.generate_private_key(), True, True))
+        key.save(paths.signing_key)
+    return key.verify_key.fingerprint
+
+
+def _pinning(authority: bytes) -> ssl.SSLContext:
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)  # no other authority than the pinned one
+    context.minimum_version = ssl.TLSVersion.TLSv1_3
+    context.load_verify_locations(cadata=authority.decode("ascii"))
+    return context
+
+
+def _call(
+    url: str,
+    *,
+    verify: ssl.SSLContext | bool,
+    body: bytes | None = None,
+    most: int = _MAX_ANSWER,
+) -> bytes:
     try:
         with httpx.Client(verify=verify, timeout=_TIMEOUT, trust_env=False) as client:
             method = "GET" if body is None else "POST"
@@ -163,7 +201,7 @@ def _call(url: str, *, verify: ssl.SSLContext | bool, body: bytes | None = None)
                 content = b""
                 for chunk in response.iter_raw():
                     content += chunk
-                    if len(content) > _MAX_ANSWER:
+                    if len(content) > most:
                         raise RemoteError("ENROLMENT_REFUSED", f"{url} answers too much")
                 status = response.status_code
     except (httpx.RequestError, httpx.InvalidURL, UnicodeError) as error:
@@ -178,6 +216,12 @@ def _call(url: str, *, verify: ssl.SSLContext | bool, body: bytes | None = None)
             f"cannot reach {url} ({type(error).__name__})",
             "Check that the coordinator runs and that this machine may connect to it",
         ) from error
+    if status != 200 and body is None:
+        raise RemoteError(
+            "COORDINATOR_UNREACHABLE",
+            f"{url} answers with status {status}",
+            "It may be overloaded, or of an older version: ask its operator",
+        )
     if status != 200:
         raise RemoteError(
             "ENROLMENT_REFUSED",
@@ -220,7 +264,8 @@ def read_membership(paths: Paths, coordinator: VerifyKey, now: datetime) -> Memb
     return membership
 
 
-def _log_enrolment(paths: Paths, key: SigningKey, membership: Membership, now: datetime) -> None:
+def log_enrolment(paths: Paths, key: Signer, membership: Membership, now: datetime) -> None:
+    """Write down that a membership counts from here on. Errors of the log."""
     with Log.open(paths.log, key) as log:
         last = max((entries.parse(content).time for _, content in log.read()), default=now)
         entry = entries.Enrolled(

@@ -1,4 +1,4 @@
-"""The files that a hospital starts from: a node.toml and a policy.toml with a comment per line."""
+"""The files that a hospital starts from: node.toml, policy.toml and examples of what it allows."""
 
 from datetime import timedelta
 from pathlib import Path
@@ -10,10 +10,12 @@ from connector.identity.keys import check_name
 _NODE = """\
 # The node of {name}. Paths are relative to this file.
 name = "{name}"
+# officers = ["...", "..."]           # two lines or more that `commensal policy officer` printed:
+#                                     # whose signatures this node obeys
 # give_up_seconds = 60                # how long to look for a coordinator that has gone
 
 [[datasets]]                          # its id is <node name>/<dataset>
-policy = "policy.toml"                # who may compute what on it: see that file
+policy = "policy.toml"                # proposes who may compute what on it: see that file
 id = "{name}/patients"
 title = "What this dataset is, in one line"
 person_column = "person"              # identifies a person; "row" if every row is another person
@@ -42,6 +44,7 @@ false = ["0", "no"]
 
 _POLICY = """\
 # What may be computed on {name}/patients. What is not named is not allowed.
+# This file is a proposal: it decides once two officers have run `commensal policy activate`.
 id = "{name}/research"
 version = 1
 dataset = "{name}/patients"
@@ -61,13 +64,53 @@ delta = 0.00001
 """
 
 
+_EXAMPLES = """\
+# What policy.toml is meant to allow, and what not: it is activated only if all of this comes true.
+# What an example leaves out just fits the policy.
+[[example]]
+name = "a model from all columns"
+expect = "allow"
+purpose = "scientific-research"
+tasks = ["training.logistic", "evaluation.logistic"]
+columns = ["age", "died"]
+output = "model"
+
+[[example]]
+name = "two hospitals are too few"
+expect = "deny"
+because = ["policy.participants"]     # the rules that refuse it, and no others
+purpose = "scientific-research"
+tasks = ["training.logistic"]
+columns = ["age", "died"]
+output = "model"
+hospitals = 2
+
+[[example]]
+name = "a column that nobody may use"
+expect = "deny"
+because = ["policy.columns"]
+purpose = "scientific-research"
+tasks = ["training.logistic"]
+columns = ["age", "postcode"]
+output = "model"
+
+[[example]]
+name = "advertising, which Art. 54 prohibits whatever the policy says"
+expect = "deny"
+purpose = "advertising"
+tasks = ["training.logistic"]
+columns = ["age", "died"]
+output = "model"
+"""
+
+
 def write(directory: Path, name: str) -> list[Path]:
-    """Write both files; an existing one is an error, not overwritten (CONFIG_EXISTS)."""
+    """Write all files; an existing one is an error, not overwritten (CONFIG_EXISTS)."""
     check_name(name)
     now = utc_now()
     dates = {"today": _date(now), "later": _date(now + timedelta(days=365))}
     directory.mkdir(parents=True, exist_ok=True, mode=0o700)
-    files = {"node.toml": _NODE, "policy.toml": _POLICY}
+    files = {"node.toml": _NODE, "policy.toml": _POLICY, "policy.examples.toml": _EXAMPLES}
     for file in files:
         if (directory / file).exists():
             raise LocalError(

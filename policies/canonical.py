@@ -16,7 +16,7 @@ MAX_DEPTH = 32
 _MAX_INTEGER = (1 << 53) - 1
 # Possessive, and with an optional end: a text that never closes is scanned once, not once for each
 # of its quotes (threat: a few kilobytes that hold the process for minutes).
-_STRING = re.compile(rb'"(?:[^"\\]|\\.)*+"?', re.DOTALL)
+_STRING = re.compile(rb'"[^"\\]*+(?:\\.[^"\\]*+)*+"?', re.DOTALL)
 _BRACKET = re.compile(rb"[\[\]{}]")
 
 

@@ -1,6 +1,7 @@
 """The outcome of evaluating a request, with every constraint that was looked at."""
 
 from enum import StrEnum
+from typing import Literal
 
 from pydantic import AwareDatetime
 
@@ -31,6 +32,16 @@ class Constraint(Document):
     remedy: str = ""
 
 
+class Obligation(Document):
+    """What an allowance obliges to: `duty` is a fixed code, `due` None where no date follows."""
+
+    duty: Name
+    party: Literal["data-user", "hdab", "hospital"]
+    what: str
+    basis: str
+    due: AwareDatetime | None
+
+
 class Decision(Document):
     """Verdict with all constraints: those that hold and all that do not, not only the first."""
 
@@ -40,6 +51,7 @@ class Decision(Document):
     request_digest: Name
     permit_digest: Name
     constraints: tuple[Constraint, ...]
+    obligations: tuple[Obligation, ...] = ()
 
     @property
     def failed(self) -> tuple[Constraint, ...]:

@@ -1,11 +1,25 @@
 """The base of everything that is stored, hashed or signed: frozen, strict, with one spelling."""
 
-from typing import Self
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from functools import cached_property
+from typing import Annotated, Any, Self
 
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import AfterValidator, AwareDatetime, BaseModel, ConfigDict, ValidationError
 
 from policies import canonical
 from policies.errors import PolicyError
+
+
+def _to_utc(moment: datetime) -> datetime:
+    try:
+        return moment.astimezone(UTC)
+    except OverflowError as error:  # an offset at the edge of the calendar
+        raise ValueError("is outside the calendar") from error
+
+
+# One spelling of a moment: what is stored compares fast and reads alike.
+Instant = Annotated[AwareDatetime, AfterValidator(_to_utc)]
 
 
 class Document(BaseModel):
@@ -21,10 +35,23 @@ class Document(BaseModel):
         """Canonical JSON (see `policies.canonical`)."""
         return canonical.encode(self.model_dump(mode="json"))
 
-    @property
+    @cached_property
     def digest(self) -> str:
         """`sha256:<hex>` of the canonical bytes."""
         return canonical.digest(self.encode())
+
+    def __setattr__(self, name: str, value: Any) -> None:
+        """Nothing is assigned, nor what was worked out (a digest that is not of the content)."""
+        if isinstance(getattr(type(self), name, None), cached_property):
+            raise TypeError(f"{name} of a {type(self).__name__} follows from its content")
+        super().__setattr__(name, value)
+
+    def model_copy(self, *, update: Mapping[str, Any] | None = None, deep: bool = False) -> Self:
+        """A copy, without what was worked out from the original (its digest)."""
+        copied = super().model_copy(update=update, deep=deep)
+        for name in copied.__dict__.keys() - type(self).model_fields.keys():
+            del copied.__dict__[name]
+        return copied
 
     @classmethod
     def decode(cls, content: bytes) -> Self:
@@ -48,5 +75,11 @@ class Document(BaseModel):
 def first_problem(error: ValidationError) -> str:
     """Where and what is wrong first, without the offending value."""
     problem = error.errors(include_url=False, include_input=False, include_context=False)[0]
-    place = ".".join(str(part) for part in problem["loc"]) or "the whole"
-    return f"{place}: {problem['msg']}"
+    place = ".".join(map(_step, problem["loc"])) or "the whole"
+    return f"{place}: {problem['msg'].removeprefix('Value error, ')}"
+
+
+def _step(part: int | str) -> str:
+    # A key may hold anything; an error stays one line (threat: a file that steers a terminal).
+    text = str(part)
+    return text if text.isprintable() and len(text) <= 80 else "*"

@@ -1,7 +1,8 @@
-"""compile(policy) -> evaluate(request, facts) -> Decision. Pure: time and facts are arguments.
+"""compile(policy) -> evaluate(request, facts) -> Outcome. Pure: time and facts are arguments.
 
-The statute comes first, then the permit's budget, then the hospital's own policy. All constraints
-are evaluated, so that a decision names everything that stands in the way. Fail closed: what is not
+The statute comes first, then the permit's budget, then the hospital's own policy: its fields, then
+its rules in ODRL. Every rule is checked, so that an outcome names everything that stands in the
+way; what is said about it is put in words only when somebody reads it. Fail closed: what is not
 named is not allowed, and a missing fact never counts as satisfied.
 """
 
@@ -9,195 +10,310 @@ from collections.abc import Callable
 from datetime import timedelta
 
 from policies import purposes
-from policies.decision import Constraint, Decision, verdict_of
+from policies.decision import Constraint, Decision, Obligation, Verdict
+from policies.permit import Permit
 from policies.policy import Policy
 from policies.privacy import Budget, Cost, epsilon, spell_epsilon
 from policies.request import Facts, UsageRequest
+from policies.rule import Check, Rule, keeps_to, rule
 from policies.statute import RULES
 
-Rule = Callable[[UsageRequest, Facts], Constraint]
-Evaluate = Callable[[UsageRequest, Facts], Decision]
+Evaluate = Callable[[UsageRequest, Facts], "Outcome"]
+Texts = tuple[str, str, str]
 
 
-def compile(policy: Policy) -> Evaluate:  # noqa: A001 - the word that the field uses for this
-    """Turn a policy into a function from request and facts to a decision."""
-    rules: tuple[Rule, ...] = (*RULES, _permit_budget, *_policy_rules(policy))
-    policy_digest = policy.digest
+_ALLOW, _DENY, _UNDETERMINED = Verdict.ALLOW, Verdict.DENY, Verdict.UNDETERMINED
 
-    def evaluate(request: UsageRequest, facts: Facts) -> Decision:
-        constraints = tuple(rule(request, facts) for rule in rules)
+
+class Outcome:
+    """What was decided, and all that it takes to say why. `states` has one outcome for each rule.
+
+    Light on purpose: a gate decides far more often than anybody reads.
+    """
+
+    __slots__ = ("_constraints", "compiled", "facts", "request", "states", "verdict")
+
+    def __init__(
+        self,
+        compiled: "Compiled",
+        request: UsageRequest,
+        facts: Facts,
+        states: list[bool | None],
+    ) -> None:
+        self.compiled = compiled
+        self.request = request
+        self.facts = facts
+        self.states = states
+        self._constraints: tuple[Constraint, ...] | None = None
+        self.verdict = _DENY if False in states else _UNDETERMINED if None in states else _ALLOW
+
+    @property
+    def failed(self) -> tuple[str, ...]:
+        """The codes of all rules that speak against it."""
+        return self._codes(False) if self.verdict is _DENY else ()
+
+    @property
+    def open(self) -> tuple[str, ...]:
+        """The codes of all rules that lack a fact."""
+        return self._codes(None)
+
+    @property
+    def constraints(self) -> tuple[Constraint, ...]:
+        """Every rule in words: those that hold and those that do not."""
+        if self._constraints is None:
+            self._constraints = tuple(
+                one.constraint(self.request, self.facts, state)
+                for one, state in zip(self.compiled.rules, self.states, strict=True)
+            )
+        return self._constraints
+
+    @property
+    def obligations(self) -> tuple[Obligation, ...]:
+        """What an allowance obliges to; nothing follows from a refusal."""
+        permit = self.facts.permit
+        if self.verdict is not _ALLOW or permit is None:
+            return ()
+        return self.compiled.obligations(permit)
+
+    def decision(self) -> Decision:
+        """All of it as a document that can be logged, signed and replayed."""
         return Decision(
-            verdict=verdict_of(constraints),
-            decided_at=facts.now,
-            policy_digest=policy_digest,
-            request_digest=request.digest,
-            permit_digest=request.permit_digest,
-            constraints=constraints,
+            verdict=self.verdict,
+            decided_at=self.facts.now,
+            policy_digest=self.compiled.digest,
+            request_digest=self.request.digest,
+            permit_digest=self.request.permit_digest,
+            constraints=self.constraints,
+            obligations=self.obligations,
         )
 
-    return evaluate
+    def _codes(self, wanted: bool | None) -> tuple[str, ...]:
+        return tuple(
+            one.code_for(self.request, satisfied=state)
+            for one, state in zip(self.compiled.rules, self.states, strict=True)
+            if state is wanted
+        )
 
 
-def _policy_rules(policy: Policy) -> tuple[Rule, ...]:
-    return (
-        _scope(
-            "policy.dataset",
-            policy,
-            lambda request: (request.dataset,),
-            frozenset({policy.dataset}),
-        ),
-        _scope("policy.purpose", policy, _purpose_name, frozenset(policy.purposes)),
-        _scope("policy.tasks", policy, lambda request: request.tasks, frozenset(policy.tasks)),
-        _scope(
-            "policy.columns", policy, lambda request: request.columns, frozenset(policy.columns)
-        ),
-        _scope(
-            "policy.outputs", policy, lambda request: (request.output,), frozenset(policy.outputs)
-        ),
-        _period(policy),
-        _participants(policy),
-        _cohort(policy),
-        _job_cap(policy),
-        _duration(policy),
-        _budget(policy),
+class Compiled:
+    """Rules in the order in which they are reported. `digest` names the policy that they are of."""
+
+    def __init__(
+        self,
+        digest: str,
+        rules: tuple[Rule, ...],
+        obligations: Callable[[Permit], tuple[Obligation, ...]],
+    ) -> None:
+        self.digest = digest
+        self.rules = rules
+        self.obligations = obligations
+        self._checks = tuple(one.check for one in rules)
+
+    def __call__(self, request: UsageRequest, facts: Facts) -> Outcome:
+        """Evaluate one request."""
+        return Outcome(self, request, facts, [check(request, facts) for check in self._checks])
+
+
+def compile(policy: Policy) -> Compiled:  # noqa: A001 - the word that the field uses for this
+    """Turn a policy into a function from request and facts to an outcome.
+
+    Raises `PolicyError` (ODRL_*) if its rules in ODRL cannot be read.
+    """
+
+    def owed(permit: Permit) -> tuple[Obligation, ...]:
+        from policies.duties import obligations  # noqa: PLC0415 - read seldom, and by few
+
+        return obligations(permit, policy)
+
+    return Compiled(policy.digest, (*RULES, _permit_budget, *policy_rules(policy)), owed)
+
+
+def policy_rules(policy: Policy) -> tuple[Rule, ...]:
+    """The rules of a policy alone, without the statute's."""
+    own = f"policy {policy.id} version {policy.version}"
+    names = frozenset(
+        iri for name in policy.purposes for iri in purposes.iris_within(purposes.by_name(name).iri)
     )
+    tasks, columns = frozenset(policy.tasks), frozenset(policy.columns)
+    outputs, hospitals = frozenset(policy.outputs), policy.minimum_participants
+    found = [
+        _scope(
+            "policy.dataset", own, frozenset({policy.dataset}),
+            lambda request, _facts: request.dataset == policy.dataset,
+            lambda request: (request.dataset,),
+        ),
+        _purpose(policy, own, names),
+        _scope(
+            "policy.tasks", own, tasks,
+            lambda request, _facts: tasks.issuperset(request.tasks),
+            lambda request: request.tasks,
+        ),
+        _scope(
+            "policy.columns", own, columns,
+            lambda request, _facts: columns.issuperset(request.columns),
+            lambda request: request.columns,
+        ),
+        _scope(
+            "policy.outputs", own, outputs,
+            lambda request, _facts: request.output in outputs,
+            lambda request: (request.output,),
+        ),
+        _period(policy, own),
+        Rule(
+            "policy.participants", own,
+            lambda request, _facts: request.participants >= hospitals,
+            lambda request, _facts, _satisfied: (
+                f"at least {hospitals} hospitals",
+                str(request.participants),
+                "Invite more hospitals to the job",
+            ),
+        ),
+        _cohort(policy, own),
+        _job_cap(policy, own),
+        _duration(policy, own),
+        _budget(policy, own),
+    ]  # fmt: skip
+    if policy.approval == "person":
+        found.append(_approval(own))
+    if policy.rules:
+        from policies.odrl.gate import odrl_rules  # noqa: PLC0415 - only few policies have any
 
-
-def _purpose_name(request: UsageRequest) -> tuple[str]:
-    purpose = purposes.by_iri(request.purpose)
-    return (purpose.name if purpose else request.purpose,)
+        found.extend(odrl_rules(policy))
+    return tuple(found)
 
 
 def _scope(
-    rule: str,
-    policy: Policy,
-    asked: Callable[[UsageRequest], tuple[str, ...]],
+    code: str,
+    basis: str,
     allowed: frozenset[str],
+    check: Check,
+    asked: Callable[[UsageRequest], tuple[str, ...]],
 ) -> Rule:
     bound = ", ".join(sorted(allowed))
 
-    def evaluate(request: UsageRequest, _facts: Facts) -> Constraint:
+    def words(request: UsageRequest, _facts: Facts, _satisfied: bool | None) -> Texts:
         names = asked(request)
         outside = [name for name in names if name not in allowed]
-        return Constraint(
-            rule=rule,
-            basis=f"policy {policy.id} version {policy.version}",
-            bound=bound,
-            actual=", ".join(outside or names),
-            satisfied=not outside,
-            remedy=f"Leave out {', '.join(outside)}, or ask the hospital" if outside else "",
-        )
+        remedy = f"Leave out {', '.join(outside)}, or ask the hospital" if outside else ""
+        return bound, ", ".join(outside or names), remedy
 
-    return evaluate
+    return Rule(code, basis, check, words)
 
 
-def _period(policy: Policy) -> Rule:
-    def evaluate(_request: UsageRequest, facts: Facts) -> Constraint:
-        return Constraint(
-            rule="policy.period",
-            basis=f"policy {policy.id} version {policy.version}",
-            bound=f"{policy.not_before:%Y-%m-%d} to {policy.not_after:%Y-%m-%d}",
-            actual=f"{facts.now:%Y-%m-%d %H:%M} UTC",
-            satisfied=policy.not_before <= facts.now < policy.not_after,
-            remedy="Ask the hospital for a policy that is in force",
-        )
+def _purpose(policy: Policy, basis: str, allowed: frozenset[str]) -> Rule:
+    """A part of an allowed purpose is allowed: Art. 53(1)(e)(ii) is a part of point (e)."""
+    bound = ", ".join(sorted(policy.purposes)) + ", or a part of that"
 
-    return evaluate
+    def words(request: UsageRequest, _facts: Facts, satisfied: bool | None) -> Texts:
+        purpose = purposes.by_iri(request.purpose)
+        name = purpose.name if purpose else request.purpose
+        return bound, name, "" if satisfied else f"Leave out {name}, or ask the hospital"
+
+    return Rule("policy.purpose", basis, lambda request, _facts: request.purpose in allowed, words)
 
 
-def _participants(policy: Policy) -> Rule:
-    def evaluate(request: UsageRequest, _facts: Facts) -> Constraint:
-        return Constraint(
-            rule="policy.participants",
-            basis=f"policy {policy.id} version {policy.version}",
-            bound=f"at least {policy.minimum_participants} hospitals",
-            actual=str(request.participants),
-            satisfied=request.participants >= policy.minimum_participants,
-            remedy="Invite more hospitals to the job",
-        )
+def _period(policy: Policy, basis: str) -> Rule:
+    start, end = policy.not_before, policy.not_after
+    return Rule(
+        "policy.period",
+        basis,
+        lambda _request, facts: start <= facts.now < end,
+        lambda _request, facts, _satisfied: (
+            f"{start:%Y-%m-%d} to {end:%Y-%m-%d}",
+            f"{facts.now:%Y-%m-%d %H:%M} UTC",
+            "Ask the hospital for a policy that is in force",
+        ),
+    )
 
-    return evaluate
 
-
-def _cohort(policy: Policy) -> Rule:
-    def evaluate(_request: UsageRequest, facts: Facts) -> Constraint:
-        enough = None if facts.persons is None else facts.persons >= policy.minimum_cohort
-        return Constraint(
-            rule="policy.cohort",
-            basis=f"policy {policy.id} version {policy.version}",
-            bound=f"at least {policy.minimum_cohort} people in every fold",
+def _cohort(policy: Policy, basis: str) -> Rule:
+    least = policy.minimum_cohort
+    return Rule(
+        "policy.cohort",
+        basis,
+        lambda _request, facts: None if facts.persons is None else facts.persons >= least,
+        lambda _request, _facts, satisfied: (
+            f"at least {least} people in every fold",
             # The size itself is not written down: decisions are shown to others than the hospital.
-            actual={None: "not counted", True: "enough", False: "too few"}[enough],
-            satisfied=enough,
-            remedy="Ask for a wider cohort or a smaller held-out share",
+            {None: "not counted", True: "enough", False: "too few"}[satisfied],
+            "Ask for a wider cohort or a smaller held-out share",
+        ),
+    )
+
+
+def _job_cap(policy: Policy, basis: str) -> Rule:
+    """One job, planned as a whole: the best order counts (`policies.privacy.epsilon`)."""
+    delta, cap = policy.budget.delta, policy.epsilon_per_job
+
+    def words(_request: UsageRequest, facts: Facts, _satisfied: bool | None) -> Texts:
+        planned = spell_epsilon(epsilon(facts.planned, delta))
+        return (
+            f"epsilon at most {cap} (delta {delta})",
+            f"epsilon {planned}",
+            "Plan fewer rounds or more noise",
         )
 
-    return evaluate
+    return Rule("policy.epsilon-per-job", basis, keeps_to(cap, delta), words)
 
 
-def _job_cap(policy: Policy) -> Rule:
-    def evaluate(_request: UsageRequest, facts: Facts) -> Constraint:
-        planned = epsilon(facts.planned, policy.budget.delta)
-        return Constraint(
-            rule="policy.epsilon-per-job",
-            basis=f"policy {policy.id} version {policy.version}",
-            bound=f"epsilon at most {policy.epsilon_per_job} (delta {policy.budget.delta})",
-            actual=f"epsilon {spell_epsilon(planned)}",
-            satisfied=planned <= policy.epsilon_per_job,
-            remedy="Plan fewer rounds or more noise",
-        )
-
-    return evaluate
-
-
-def _duration(policy: Policy) -> Rule:
+def _duration(policy: Policy, basis: str) -> Rule:
     longest = timedelta(hours=policy.hours_per_job)
-
-    def evaluate(request: UsageRequest, facts: Facts) -> Constraint:
-        return Constraint(
-            rule="policy.hours-per-job",
-            basis=f"policy {policy.id} version {policy.version}",
-            bound=f"at most {policy.hours_per_job} hours",
-            actual=f"until {request.not_after:%Y-%m-%d %H:%M} UTC",
-            satisfied=request.not_after - facts.now <= longest,
-            remedy="Set an earlier deadline",
-        )
-
-    return evaluate
+    return Rule(
+        "policy.hours-per-job",
+        basis,
+        lambda request, facts: request.not_after - facts.now <= longest,
+        lambda request, _facts, _satisfied: (
+            f"at most {policy.hours_per_job} hours",
+            f"until {request.not_after:%Y-%m-%d %H:%M} UTC",
+            "Set an earlier deadline",
+        ),
+    )
 
 
-def _budget(policy: Policy) -> Rule:
+def _budget(policy: Policy, basis: str) -> Rule:
     budget = Budget(policy.budget.epsilon, policy.budget.delta)
+    index, limit = budget.index, budget.limit
+    return Rule(
+        "policy.budget",
+        basis,
+        lambda _request, facts: facts.spent_dataset.rdp[index] + facts.planned.rdp[index] <= limit,
+        lambda _request, facts, _satisfied: _account(budget, facts.spent_dataset, facts.planned),
+    )
 
-    def evaluate(_request: UsageRequest, facts: Facts) -> Constraint:
-        return _within(
-            "policy.budget", f"policy {policy.id} version {policy.version}",
-            budget, facts.spent_dataset, facts.planned,
-        )  # fmt: skip
 
-    return evaluate
+def _approval(basis: str) -> Rule:
+    said: dict[bool | None, str] = {None: "nobody has answered yet", True: "yes", False: "no"}
+    return Rule(
+        "policy.approval",
+        basis,
+        lambda _request, facts: facts.approved,
+        lambda _request, _facts, satisfied: (
+            "a person at the hospital approves this permit's use of the dataset",
+            said[satisfied],
+            "Ask the hospital; nothing can be computed before it has answered",
+        ),
+    )
 
 
-def _permit_budget(_request: UsageRequest, facts: Facts) -> Constraint:
-    """Art. 68(10)(h), rule R17: all jobs under this permit stay within its own budget."""
-    basis = "Regulation (EU) 2025/327, Art. 68(10)(h)"
+def _permit_budget_words(_request: UsageRequest, facts: Facts, _satisfied: bool | None) -> Texts:
     if facts.permit is None:
-        return Constraint(
-            rule="ehds.art68.budget", basis=basis, bound="a permit's budget",
-            actual="no permit", satisfied=False, remedy="Ask for a permit",
-        )  # fmt: skip
-    budget = Budget(facts.permit.epsilon, facts.permit.delta)
-    return _within("ehds.art68.budget", basis, budget, facts.spent_permit, facts.planned)
+        return "a permit's budget", "no permit", "Ask for a permit"
+    return _account(facts.permit.budget, facts.spent_permit, facts.planned)
 
 
-def _within(rule: str, basis: str, budget: Budget, spent: Cost, planned: Cost) -> Constraint:
+@rule("ehds.art68.budget", "Regulation (EU) 2025/327, Art. 68(10)(h)", _permit_budget_words)
+def _permit_budget(_request: UsageRequest, facts: Facts) -> bool:
+    """Art. 68(10)(h), rule R17: all jobs under this permit stay within its own budget."""
+    return facts.permit is not None and facts.permit.budget.admits(
+        facts.spent_permit, facts.planned
+    )
+
+
+def _account(budget: Budget, spent: Cost, planned: Cost) -> Texts:
     before = spell_epsilon(budget.spent_epsilon(spent))
     after = spell_epsilon(budget.spent_epsilon(spent + planned))
-    return Constraint(
-        rule=rule,
-        basis=basis,
-        bound=f"epsilon at most {budget.epsilon} (delta {budget.delta}) in all",
-        actual=f"epsilon {before} spent or reserved, {after} with this job",
-        satisfied=budget.admits(spent, planned),
-        remedy="Plan a job that costs less; what was spent does not come back",
+    return (
+        f"epsilon at most {budget.epsilon} (delta {budget.delta}) in all",
+        f"epsilon {before} spent or reserved, {after} with this job",
+        "Plan a job that costs less; what was spent does not come back",
     )

@@ -1,13 +1,16 @@
 """The data permit that a health data access body issues: the content of Art. 68(10)."""
 
+from dataclasses import dataclass
 from datetime import timedelta
 from decimal import Decimal
 from enum import StrEnum
+from functools import cached_property
 from typing import Annotated, Self
 
-from pydantic import AwareDatetime, Field, model_validator
+from pydantic import Field, model_validator
 
-from policies.document import Document
+from policies.document import Document, Instant
+from policies.privacy import Budget
 
 # Printable: people read it on a hospital's console (threat: a peer that steers a terminal).
 Text = Annotated[
@@ -36,6 +39,16 @@ class PermitState(StrEnum):
 ENTITLING = frozenset({PermitState.GRANTED, PermitState.AMENDED, PermitState.RENEWED})
 
 
+@dataclass(frozen=True, slots=True)
+class Scope:
+    """A permit's allow-lists, for looking up."""
+
+    datasets: frozenset[str]
+    columns: frozenset[str]
+    tasks: frozenset[str]
+    outputs: frozenset[str]
+
+
 class Permit(Document):
     """What one data user may do, with which datasets, for which purpose, until when.
 
@@ -57,8 +70,8 @@ class Permit(Document):
     epsilon: Epsilon
     delta: Delta
     minimum_participants: Annotated[int, Field(ge=1, le=1000)]
-    not_before: AwareDatetime
-    not_after: AwareDatetime
+    not_before: Instant
+    not_after: Instant
 
     @model_validator(mode="after")
     def _period(self) -> Self:
@@ -67,3 +80,18 @@ class Permit(Document):
         if self.not_after - self.not_before > _LONGEST:
             raise ValueError("a permit lasts at most ten years (Art. 68(12))")
         return self
+
+    @cached_property
+    def scope(self) -> Scope:
+        """What it lists."""
+        return Scope(
+            frozenset(self.datasets),
+            frozenset(self.columns),
+            frozenset(self.tasks),
+            frozenset(self.outputs),
+        )
+
+    @cached_property
+    def budget(self) -> Budget:
+        """What any person may lose in each dataset over all its jobs (Art. 68(10)(h))."""
+        return Budget(self.epsilon, self.delta)

@@ -20,8 +20,9 @@ vector, |m| <= z^-1 s, and M = (1-q) Q + q P.
 
 import math
 from dataclasses import dataclass
-from decimal import ROUND_CEILING, Decimal
+from decimal import ROUND_CEILING, ROUND_FLOOR, Decimal
 from functools import cached_property, lru_cache
+from operator import add
 from typing import Any
 
 from policies.errors import PolicyError
@@ -120,22 +121,23 @@ class SampledGaussian:
         return Cost(tuple(self.steps * _step_rdp(order, noise, rate) for order in ORDERS))
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Cost:
     """RDP at each of `ORDERS`, in nats. Costs of releases on the same persons add up."""
 
     rdp: tuple[float, ...] = (0.0,) * len(ORDERS)
 
     def __post_init__(self) -> None:
-        if len(self.rdp) != len(ORDERS) or not all(0 <= loss < math.inf for loss in self.rdp):
+        # One that is infinite or no number makes the sum so.
+        if len(self.rdp) != len(ORDERS) or min(self.rdp) < 0 or not math.isfinite(sum(self.rdp)):
             raise PolicyError("PRIVACY_COST", "a privacy cost is not finite and non-negative")
 
     def __add__(self, other: "Cost") -> "Cost":
-        return Cost(tuple(a + b for a, b in zip(self.rdp, other.rdp, strict=True)))
+        return Cost(tuple(map(add, self.rdp, other.rdp)))
 
     def maximum(self, other: "Cost") -> "Cost":
         """Parallel composition: the two releases see disjoint sets of persons."""
-        return Cost(tuple(max(a, b) for a, b in zip(self.rdp, other.rdp, strict=True)))
+        return Cost(tuple(map(max, self.rdp, other.rdp)))
 
 
 NOTHING = Cost()
@@ -152,6 +154,16 @@ def epsilon(cost: Cost, delta: Decimal) -> Decimal:
         loss + _conversion(order, log_delta) for order, loss in zip(ORDERS, cost.rdp, strict=True)
     )
     return Decimal(0) if cost == NOTHING else _round_up(min(candidates))
+
+
+def thresholds(target: Decimal, delta: Decimal) -> tuple[float, ...]:
+    """The RDP at each of `ORDERS` up to which `epsilon(cost, delta) <= target`.
+
+    A cost keeps to the target if it does so at any order. What `epsilon` rounds up counts.
+    """
+    log_delta = _log_delta(delta)
+    reached = float(target.quantize(_EPSILON_STEP, rounding=ROUND_FLOOR)) / (1 + _SLACK)
+    return tuple(reached - _conversion(order, log_delta) for order in ORDERS)
 
 
 @dataclass(frozen=True)
@@ -187,13 +199,18 @@ class Budget:
         return orders[-1]
 
     @cached_property
+    def index(self) -> int:
+        """Where `order` stands in `ORDERS`."""
+        return ORDERS.index(self.order)
+
+    @cached_property
     def limit(self) -> float:
         """The RDP, at `order`, that converts to exactly this budget."""
         return self._limit_at(self.order)
 
     def admits(self, spent: Cost, planned: Cost) -> bool:
         """Whether `planned` may still be released after `spent`."""
-        return self._loss(spent + planned) <= self.limit
+        return self._loss(spent) + self._loss(planned) <= self.limit
 
     def spent_epsilon(self, cost: Cost) -> Decimal:
         """The epsilon that the filter certifies for `cost`, rounded up; may exceed the budget.
@@ -214,7 +231,7 @@ class Budget:
         return max(0.0, self.limit - self._loss(spent))
 
     def _loss(self, cost: Cost) -> float:
-        return cost.rdp[ORDERS.index(self.order)]
+        return cost.rdp[self.index]
 
     def _limit_at(self, order: int) -> float:
         return float(self.epsilon) * (1 - _SLACK) - _conversion(order, _log_delta(self.delta))

@@ -151,6 +151,23 @@ def is_within(narrow: str, wide: str) -> bool:
     return purpose is not None
 
 
+def _within() -> dict[str, frozenset[str]]:
+    return {
+        wide.iri: frozenset(
+            narrow.iri for narrow in ALLOWED.values() if is_within(narrow.name, wide.name)
+        )
+        for wide in ALLOWED.values()
+    }
+
+
+_IRIS_WITHIN = _within()
+
+
+def iris_within(wide: str) -> frozenset[str]:
+    """The IRIs of an allowed purpose and of all its parts; a purpose not known here is itself."""
+    return _IRIS_WITHIN.get(wide) or frozenset({wide})
+
+
 # Art. 105: chapter IV applies from the first, points (b), (f), (g), (m) and (p) from the second.
 APPLIES_FROM = date(2029, 3, 26)
 APPLIES_LATER_FROM = date(2031, 3, 26)

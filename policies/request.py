@@ -2,10 +2,9 @@
 
 from dataclasses import dataclass
 from datetime import datetime
+from functools import cached_property
 
-from pydantic import AwareDatetime
-
-from policies.document import Document
+from policies.document import Document, Instant
 from policies.permit import Name, Names, Permit, Text
 from policies.privacy import Cost
 
@@ -26,15 +25,15 @@ class UsageRequest(Document):
     columns: Names
     tasks: Names
     output: Name
-    not_after: AwareDatetime
+    not_after: Instant
 
-    @property
+    @cached_property
     def participants(self) -> int:
         """How many hospitals take part: `datasets` has one entry for each, this one included."""
         return len({dataset.partition("/")[0] for dataset in self.datasets})
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Facts:
     """What the node knows itself at the moment of the decision.
 
@@ -42,7 +41,9 @@ class Facts:
     the cost of the whole job, recomputed here; `spent_dataset` and `spent_permit` come from the
     fold over the log, jobs under way counted at their full plan. `persons` is the expected number
     of people in the job's smallest fold, from a count that carries noise and was paid for; None
-    while nobody has counted.
+    while nobody has counted. `approved`: what a person at the hospital said of this permit's use
+    of the dataset, None while nobody has; a policy with `approval = "person"` asks for it.
+    `revoked`: the log holds the access body's signed word that the permit is revoked or suspended.
     """
 
     now: datetime
@@ -51,3 +52,5 @@ class Facts:
     spent_dataset: Cost
     spent_permit: Cost
     persons: int | None
+    approved: bool | None = None
+    revoked: bool = False

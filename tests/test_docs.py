@@ -27,6 +27,8 @@ from coordinator.jobs import plan
 from coordinator.views import RULES
 from node import config
 from node.data import dataset
+from policies import examples
+from policies import policy as policies
 from policies.permit import Permit
 from policies.policy import Policy, PrivacyBudget
 
@@ -136,7 +138,10 @@ def _toml(page: str, kind: str) -> dict[str, Any]:
 
 
 def test_every_toml_block_says_which_file_it_is_and_is_toml() -> None:
-    known = ("node.toml", "policy.toml", "permit.toml", "job.toml", "coordinator.toml")
+    known = (
+        "node.toml", "policy.toml", "policy.examples.toml", "permit.toml", "job.toml",
+        "coordinator.toml",
+    )  # fmt: skip
     for page in PAGES:
         for body in _blocks(page, "toml"):
             assert body.startswith(tuple(f"# {name}" for name in known)), page
@@ -155,6 +160,19 @@ def test_the_node_and_its_policy_fit_each_other(tmp_path: Path) -> None:
     paths = config.Paths(tmp_path)
     (holding,) = config.holdings(paths, config.load(paths))
     assert holding.dataset.schema.names == holding.policy.columns
+
+
+def test_the_policy_of_the_guide_can_be_activated_with_its_examples() -> None:
+    found = {
+        kind: next(
+            body for body in _blocks(ROOT / "docs" / "hospital.md", "toml")
+            if body.startswith(f"# {kind}")
+        )
+        for kind in ("policy.toml", "policy.examples.toml")
+    }  # fmt: skip
+    policy = policies.parse(found["policy.toml"].encode(), "policy.toml")
+    shown = examples.load(found["policy.examples.toml"].encode(), "policy.examples.toml")
+    assert examples.run(policy, shown).objection == ""
 
 
 def test_the_job_fits_the_permit_and_the_offer(tmp_path: Path) -> None:

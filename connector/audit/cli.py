@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from rich.console import Console
     from rich.text import Text
 
+    from connector.audit.replay import Difference, Replay
     from connector.audit.verify import Report
     from connector.identity.keys import VerifyKey
 
@@ -33,19 +34,42 @@ def audit() -> None:
 @audit.command()
 @_DIRECTORY
 @click.option("--key", "pinned", metavar="VKEY|FILE", help="The log's public key, known to you.")
+@click.option(
+    "--officer",
+    "officers",
+    metavar="VKEY|FILE",
+    multiple=True,
+    help="The public key of one who is or was an officer of the hospital; once for each.",
+)
 @click.pass_context
-def verify(context: click.Context, directory: Path, pinned: str | None) -> None:
+def verify(
+    context: click.Context, directory: Path, pinned: str | None, officers: tuple[str, ...]
+) -> None:
     """Check every entry of the log in DIR (a log, or a data directory that holds `log/`)."""
     from connector.audit import verify as auditor  # noqa: PLC0415 - `--help` stays fast
     from connector.audit.order import Order  # noqa: PLC0415
     from policies.errors import Error  # noqa: PLC0415
 
     try:
-        report = auditor.verify(directory, _pinned(pinned) if pinned else None, Order().check)
+        key = _pinned(pinned) if pinned else None
+        order = Order(auditor.origin(directory, key), map(_pinned, officers))
+        report = auditor.verify(directory, key, order.check)
     except Error as error:
         raise _CannotRead(error.diagnostics()) from error
-    _print(report, Order.passed if report.ok else ())
+    notes = () if officers else _unpinned(order.signers)
+    _print(report, order.passed if report.ok else (), notes if report.ok else ())
     context.exit(0 if report.ok else 1)
+
+
+def _unpinned(signers: "Iterable[VerifyKey]") -> tuple[str, ...]:
+    names = ", ".join(key.name for key in signers)
+    if not names:
+        return ()
+    note = (
+        f"officers not pinned: the log itself names the keys of {names}, and who writes the log "
+        "could have made them; name the officers' keys, known from elsewhere, with --officer"
+    )
+    return (note,)
 
 
 @audit.command()
@@ -66,6 +90,77 @@ def show(directory: Path, last: int | None, *, as_json: bool) -> None:
         raise _CannotRead(error.diagnostics()) from error
     except (DamageError, PermissionError) as error:
         raise _CannotRead(f"the log in {directory} cannot be read: {error}") from error
+
+
+@audit.command()
+@_DIRECTORY
+@click.option("--key", "pinned", metavar="VKEY|FILE", help="The log's public key, known to you.")
+@click.option(
+    "--coordinator",
+    metavar="VKEY|FILE",
+    help="The coordinator's public key: permits are checked with it. A node's data directory "
+    "holds the one that was pinned at enrolment.",
+)
+@click.option("--quick", is_flag=True, help="Compare verdicts and rules' outcomes, not the texts.")
+@click.pass_context
+def replay(
+    context: click.Context,
+    directory: Path,
+    pinned: str | None,
+    coordinator: str | None,
+    *,
+    quick: bool,
+) -> None:
+    """Decide everything in the log in DIR again, by the policies that were active then."""
+    from connector.audit.damage import DamageError, read_entries  # noqa: PLC0415 - as above
+    from connector.audit.replay import Replay  # noqa: PLC0415
+    from connector.audit.verify import locate  # noqa: PLC0415
+    from policies.errors import Error  # noqa: PLC0415
+
+    try:
+        if pinned:
+            _verify(directory, _pinned(pinned))
+        key = _pinned(coordinator) if coordinator else _enrolled_with(directory)
+        again = Replay(key, texts=not quick)
+        for difference in again.run(read_entries(locate(directory))):
+            _print_difference(difference)
+    except Error as error:
+        raise _CannotRead(error.diagnostics()) from error
+    except (DamageError, PermissionError) as error:
+        raise _CannotRead(f"the log in {directory} cannot be read: {error}") from error
+    _print_replay(again, key, quick=quick, verified=bool(pinned))
+    context.exit(1 if again.differing else 0)
+
+
+def _verify(directory: Path, key: "VerifyKey") -> None:
+    """What is replayed must be what was signed."""
+    from connector.audit import verify as auditor  # noqa: PLC0415 - as above
+    from connector.errors import LocalError  # noqa: PLC0415
+
+    report = auditor.verify(directory, key)
+    if report.finding is not None:
+        raise LocalError(
+            "LOG_DAMAGED",
+            report.finding.message,
+            "See `commensal audit verify`; nothing was replayed",
+        )
+
+
+def _enrolled_with(directory: Path) -> "VerifyKey | None":
+    """The coordinator's key that a node's data directory has pinned, if this is one."""
+    from connector.errors import LocalError  # noqa: PLC0415 - as above
+    from connector.identity.keys import VerifyKey  # noqa: PLC0415
+
+    place = directory / "identity" / "coordinator.json"
+    try:
+        with place.open("rb") as file:
+            return VerifyKey.parse(json.loads(file.read(1 << 16))["key"])
+    except FileNotFoundError:
+        return None
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise LocalError(
+            "KEY_MISSING", f"cannot read a public key from {place}", "Name it with --coordinator"
+        ) from error
 
 
 def _pinned(text: str) -> "VerifyKey":
@@ -92,7 +187,7 @@ def _console() -> "Console":
     return Console(highlight=False, soft_wrap=True)
 
 
-def _print(report: "Report", also_passed: tuple[str, ...]) -> None:
+def _print(report: "Report", also_passed: tuple[str, ...], notes: tuple[str, ...]) -> None:
     console = _console()
     size = f"{report.size} {'entry' if report.size == 1 else 'entries'}"
     console.print(f"[bold]{report.origin or 'audit log'}[/] [dim]{size} in[/]", end=" ")
@@ -101,8 +196,54 @@ def _print(report: "Report", also_passed: tuple[str, ...]) -> None:
         console.print("  [green]✓[/]", _plain(passed))
     if report.finding is not None:
         console.print("  [red]✗[/]", _plain(report.finding.message, "red"))
-    for note in report.notes:
+    for note in (*report.notes, *notes):
         console.print("  [yellow]![/]", _plain(note, "dim"))
+
+
+def _print_difference(found: "Difference") -> None:
+    console = _console()
+    console.print(
+        "  [red]✗[/]", _plain(f"entry {found.index}: {_spelled(found.what)} differs", "red")
+    )
+    console.print("      logged  ", _plain(_spelled(found.logged)))
+    console.print("      replayed", _plain(_spelled(found.replayed)))
+
+
+def _print_replay(again: "Replay", key: "VerifyKey | None", *, quick: bool, verified: bool) -> None:
+    console = _console()
+    same = again.decisions - again.differing
+    compared = "verdict and the outcome of every rule" if quick else "verdict and every word"
+    console.print(f"[bold]{again.decisions}[/] {_plural(again.decisions, 'decision')} read")
+    if same:
+        console.print(f"  [green]✓[/] {same} {_plural(same, 'gives', 'give')} the same {compared}")
+    if again.differing:
+        console.print(
+            f"  [red]✗ {again.differing} {_plural(again.differing, 'differs', 'differ')}[/]"
+        )
+    if key is None:
+        console.print(
+            "  [yellow]![/]",
+            _plain("permits' signatures were not checked: name the coordinator's key", "dim"),
+        )
+    else:
+        console.print(f"  [green]✓[/] permits were checked with the key of {key.name}")
+    if not verified:
+        console.print(
+            "  [yellow]![/]",
+            _plain("the log itself was not verified: name its key with --key", "dim"),
+        )
+    parts = [
+        (again.reading, "read and folded"),
+        (again.evaluating, "evaluated again"),
+        *([] if quick else [(again.comparing, "put in words and compared")]),
+    ]
+    for seconds, what in parts:
+        if again.decisions and seconds > 0:
+            console.print(_plain(f"{again.decisions / seconds:>12,.0f} decisions/s {what}", "dim"))
+
+
+def _plural(count: int, one: str, many: str = "") -> str:
+    return one if count == 1 else many or one + "s"
 
 
 def _print_entry(index: int, entry: bytes, *, as_json: bool) -> None:

@@ -60,10 +60,17 @@ def open_file(directory: Path, name: str) -> BinaryIO:
 
 def read_entries(directory: Path) -> Iterator[tuple[int, bytes]]:
     """Yield (index, entry) of the file `entries`, unverified, as far as whole entries go."""
+    for index, (_, entry) in enumerate(frames_from(directory, 0)):
+        yield index, entry
+
+
+def frames_from(directory: Path, start: int) -> Iterator[tuple[int, bytes]]:
+    """Yield (offset after the entry, entry) of `entries` from the byte `start` on, likewise."""
     with open_file(directory, ENTRIES) as file:
+        file.seek(start)
         try:
-            for index, (_, entry) in enumerate(read_frames(file)):
-                yield index, entry
+            for end, entry in read_frames(file):
+                yield start + end, entry
         except FrameError:
             return
 

@@ -4,13 +4,14 @@ The log is the memory: budget, jobs under way and releases are folds over these 
 is at most 65,535 bytes (the framing of tlog-tiles), so large things are logged by their digest.
 """
 
+from datetime import date
 from typing import Annotated, Any, Literal
 
 from pydantic import AwareDatetime, Field, TypeAdapter, ValidationError, field_validator
 
-from policies import canonical
+from connector.revocation import Effect, Reason
 from policies.decision import Decision
-from policies.document import Document, first_problem
+from policies.document import Document, Instant, first_problem
 from policies.errors import PolicyError
 from policies.permit import Name, Text
 from policies.policy import Policy
@@ -18,6 +19,8 @@ from policies.privacy import SampledGaussian
 from policies.request import UsageRequest
 
 MAX_BYTES = 65_535
+# Ed25519, in base64: over the instruction that `connector.authoring.signed` rebuilds of an entry.
+Signature = Annotated[str, Field(pattern=r"^[A-Za-z0-9+/]{86}==$")]
 
 
 class Entry(Document):
@@ -36,11 +39,45 @@ class Enrolled(Entry):
     not_after: AwareDatetime
 
 
+class Revoked(Entry):
+    """The coordinator took a participant off its list: `signing_key` counts no more, for good."""
+
+    kind: Literal["revoked"] = "revoked"
+    participant: Name
+    signing_key: Name
+
+
 class PolicyActivated(Entry):
-    """From here on this policy decides; it stands here in full, so decisions can be replayed."""
+    """From here on this policy decides; it stands here in full, so decisions can be replayed.
+
+    `officers` are the public keys (vkeys, which begin with a name) of the two people of the
+    hospital who signed for it, `signatures` are theirs, in this order; `examples` is the digest of
+    the examples that passed.
+    """
 
     kind: Literal["policy-activated"] = "policy-activated"
     policy: Policy
+    officers: tuple[Name, ...]
+    examples: Name
+    signed_at: Instant
+    signatures: tuple[Signature, ...]
+
+
+class Approved(Entry):
+    """An officer answered whether a permit may use a dataset; the last answer counts.
+
+    It is about the permit's content, `permit_digest`, as the officer read it: another permit of
+    the same name is another question. `officer` is a public key.
+    """
+
+    kind: Literal["approved"] = "approved"
+    dataset: Name
+    permit_id: Name
+    permit_digest: Name
+    approved: bool
+    officer: Name
+    signed_at: Instant
+    signature: Signature
 
 
 class PermitIssued(Entry):
@@ -48,6 +85,22 @@ class PermitIssued(Entry):
 
     kind: Literal["permit-issued"] = "permit-issued"
     permit_digest: Name
+    document: str
+
+
+class PermitRevoked(Entry):
+    """The access body revoked or suspended a permit: from here on nothing happens under it.
+
+    `document` is the body's signed statement (`connector.revocation`), which the other fields
+    repeat; `actor` is the public key that signed it. So it can be verified from the log alone.
+    """
+
+    kind: Literal["permit-revoked"] = "permit-revoked"
+    permit_id: Name
+    permit_digest: Name
+    effect: Effect
+    reason: Reason
+    actor: Name
     document: str
 
 
@@ -199,6 +252,143 @@ class Reviewed(Entry):
     verdict: Literal["approved", "rejected"]
 
 
+class Pulled(Entry):
+    """From here on a participant has these bytes of a released artefact, by this transfer."""
+
+    kind: Literal["pulled"] = "pulled"
+    artefact: Name
+    recipient: Text
+    transfer: Name
+    agreement: Name
+    first: Annotated[int, Field(ge=0)]
+    size: Annotated[int, Field(ge=0)]
+
+
+class OfDuty(Entry):
+    """Somebody recorded what became of a duty (`policies.duties`) under a permit.
+
+    `job` is a job's digest, or "none" for the whole permit. `evidence` is the digest of what shows
+    it: a certificate of deletion, a publication, a notice, an authority's letter; never its text
+    (threat: a notice may speak of a person). `actor` is the public key of the officer whose
+    `signature` it is.
+    """
+
+    kind: str
+    permit_id: Name
+    duty: Name
+    job: Name = "none"
+    evidence: Annotated[str, Field(pattern=r"^sha256:[0-9a-f]{64}$")]
+    actor: Name
+    signed_at: Instant
+    signature: Signature
+
+
+class DutyBegan(OfDuty):
+    """A duty began that the log cannot see: a finding, the access body's demand for data.
+
+    `days`: working days in which it is to be done, where the law gives none.
+    """
+
+    kind: Literal["duty-began"] = "duty-began"
+    days: Annotated[int, Field(ge=1, le=1000)] | None = None
+
+
+class DutyExtended(OfDuty):
+    """An authority gave more time: until the end of that day."""
+
+    kind: Literal["duty-extended"] = "duty-extended"
+    until: date
+
+
+class DutyDone(OfDuty):
+    """A duty was done."""
+
+    kind: Literal["duty-done"] = "duty-done"
+
+
+_Digest = Annotated[str, Field(pattern=r"^(sha256:[0-9a-f]{64})?$")]
+# A peer chooses some of these: anything printable, and bounded.
+_Peers = Annotated[str, Field(max_length=255, pattern=r"^[\x21-\x7e]*$")]
+_Side = Literal["provider", "consumer"]
+
+
+class Contract(Entry):
+    """About a negotiation or transfer of the Dataspace Protocol; `process` is this side's id."""
+
+    kind: str
+    process: Name
+    process_kind: Literal["negotiation", "transfer"]
+    counterparty: _Peers
+    dataset: _Peers
+    agreement: _Peers = ""
+
+
+class ContractMoved(Contract):
+    """A negotiation or transfer changed its state; `before` is empty at its beginning.
+
+    `permit_digest` is that of the permit which the policy on the table shows, `job` the digest of
+    the job that a transfer is for. `reasons` are fixed codes; a peer's own words are not repeated.
+    """
+
+    kind: Literal["contract-moved"] = "contract-moved"
+    peer_process: _Peers = ""
+    role: _Side
+    permit_digest: _Digest = ""
+    job: _Digest = ""
+    before: Annotated[str, Field(pattern=r"^[A-Z]*$", max_length=12)]
+    after: Annotated[str, Field(pattern=r"^[A-Z]+$", max_length=12)]
+    by: _Side
+    reasons: tuple[Name, ...] = ()
+
+
+class ContractJudged(Contract):
+    """The hospital's policy was asked about a permit in a contract; `answer` is what it said.
+
+    The request is the most that the permit could ask for under the policy: each job is decided
+    again by itself. Written when the answer is another than before.
+    """
+
+    kind: Literal["contract-judged"] = "contract-judged"
+    moment: Name
+    answer: Literal["allow", "deny", "hold"]
+    reasons: tuple[Name, ...] = ()
+    permit_document: str = ""
+    permit_id: Annotated[str, Field(max_length=120)] = ""
+    request: UsageRequest | None = None
+    decision: Decision | None = None
+
+
+class AgreementEnded(Entry):
+    """An agreement that was in force is so no more, and why, in codes."""
+
+    kind: Literal["agreement-ended"] = "agreement-ended"
+    counterparty: _Peers
+    dataset: _Peers
+    agreement: _Peers
+    role: _Side
+    permit_digest: _Digest = ""
+    reasons: tuple[Name, ...] = ()
+
+
+class ContractRefused(Entry):
+    """A request over the Dataspace Protocol was answered with an error, and changed nothing."""
+
+    kind: Literal["contract-refused"] = "contract-refused"
+    caller: _Peers
+    place: _Peers
+    code: Name
+
+
+class ContractUndelivered(Entry):
+    """A message over the Dataspace Protocol was given up."""
+
+    kind: Literal["contract-undelivered"] = "contract-undelivered"
+    process: Name
+    counterparty: _Peers
+    message: Name
+    code: Name
+
+
 class Incident(Entry):
     """Something that a person should look at."""
 
@@ -207,22 +397,27 @@ class Incident(Entry):
 
 
 AnyEntry = Annotated[
-    Enrolled | PolicyActivated | PermitIssued | Counted | Decided | Reserved | Released | Refused
-    | Failed | JobStarted | JobEnded | Received | Labelled | Reviewed | Incident,
+    Enrolled | Revoked | PolicyActivated | Approved | PermitIssued | PermitRevoked | Counted
+    | Decided | Reserved
+    | Released | Refused | Failed | JobStarted | JobEnded | Received | Labelled | Reviewed
+    | Pulled | DutyBegan | DutyExtended | DutyDone | ContractMoved | ContractJudged
+    | AgreementEnded | ContractRefused | ContractUndelivered | Incident,
     Field(discriminator="kind"),
 ]  # fmt: skip
 _ANY: TypeAdapter[Any] = TypeAdapter(AnyEntry)
 
 
 def parse(content: bytes) -> Any:
-    """Parse one entry strictly. Raises `PolicyError` (ENTRY_INVALID)."""
-    canonical.decode(content)
+    """Parse one entry strictly. Raises `PolicyError` (ENTRY_INVALID, CANONICAL_VALUE)."""
+    if len(content) > MAX_BYTES:
+        raise PolicyError("ENTRY_INVALID", f"a log entry exceeds {MAX_BYTES} bytes")
     try:
         entry = _ANY.validate_json(content)
     except ValidationError as error:
         raise PolicyError(
             "ENTRY_INVALID", f"not a valid log entry: {first_problem(error)}"
         ) from error
+    # Canonical bytes are what an entry encodes to: an unknown form of anything cannot pass.
     if entry.encode() != content:
         raise PolicyError("ENTRY_INVALID", "not the canonical form of a log entry")
     return entry

@@ -26,6 +26,7 @@ import contextlib
 import fcntl
 import os
 import threading
+import time
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from itertools import islice
@@ -49,7 +50,10 @@ from connector.audit.note import Checkpoint, sign_checkpoint
 from connector.audit.scan import Scan, State
 from connector.audit.verify import read_key
 from connector.errors import LocalError
-from connector.identity.keys import SigningKey
+from connector.identity.keys import Signer
+
+# Who only asks whether a node runs holds the lock for a moment.
+_LOCK_SECONDS = 1.0
 
 
 class _Batch:
@@ -69,7 +73,7 @@ class Log:
     `recovered` says in words what the last writer left behind and how it was put right.
     """
 
-    def __init__(self, directory: Path, key: SigningKey, disk: Disk | None = None) -> None:
+    def __init__(self, directory: Path, key: Signer, disk: Disk | None = None) -> None:
         """Open the log in `directory`, or create it.
 
         Raises `LocalError`: LOG_LOCKED (another writer), LOG_TAMPERED (names the entry),
@@ -93,7 +97,7 @@ class Log:
             raise
 
     @classmethod
-    def open(cls, directory: Path, key: SigningKey) -> Self:
+    def open(cls, directory: Path, key: Signer) -> Self:
         """Open or create the log in `directory`."""
         return cls(directory, key)
 
@@ -327,16 +331,25 @@ def _lock(directory: Path) -> int:
             f"cannot write an audit log in {directory} ({error.strerror})",
             "Check the path and its owner",
         ) from error
+    deadline = time.monotonic() + _LOCK_SECONDS
+    while not _is_locked(lock):
+        if time.monotonic() >= deadline:
+            os.close(lock)
+            raise LocalError(
+                "LOG_LOCKED",
+                f"another process is writing the audit log in {directory}",
+                "Stop it first: a log has one writer",
+            )
+        time.sleep(_LOCK_SECONDS / 50)
+    return lock
+
+
+def _is_locked(lock: int) -> bool:
     try:
         fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except OSError as error:
-        os.close(lock)
-        raise LocalError(
-            "LOG_LOCKED",
-            f"another process is writing the audit log in {directory}",
-            "Stop it first: a log has one writer",
-        ) from error
-    return lock
+    except OSError:
+        return False
+    return True
 
 
 def _told(state: State) -> tuple[str, ...]:

@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from connector.audit.merkle import HASH_SIZE
 from connector.errors import RemoteError
 from connector.identity.encoding import decode_base64, encode_base64
-from connector.identity.keys import SigningKey, VerifyKey
+from connector.identity.keys import Signer, VerifyKey
 
 MAX_BYTES = 1_000_000
 MAX_SIGNATURES = 100
@@ -61,7 +61,7 @@ class Checkpoint:
         return cls(lines[0], size, root, tuple(lines[3:]))
 
 
-def sign(text: str, *keys: SigningKey) -> bytes:
+def sign(text: str, *keys: Signer) -> bytes:
     """The note of `text`, signed by each key. Raises `ValueError` for text no note can hold."""
     if not text.endswith("\n") or _CONTROL.search(text) or not 1 <= len(keys) <= MAX_SIGNATURES:
         raise ValueError("not the text of a note, or no key to sign it")
@@ -93,7 +93,7 @@ def open_note(note: bytes, *keys: VerifyKey) -> str:
     return text
 
 
-def sign_checkpoint(checkpoint: Checkpoint, key: SigningKey) -> bytes:
+def sign_checkpoint(checkpoint: Checkpoint, key: Signer) -> bytes:
     """The checkpoint as a note signed by its own log's key."""
     if checkpoint.origin != key.name:
         raise ValueError(f"the key of {key.name} does not sign for {checkpoint.origin}")
@@ -114,7 +114,7 @@ def open_checkpoint(note: bytes, key: VerifyKey) -> Checkpoint:
     return checkpoint
 
 
-def _signature_line(text: str, key: SigningKey) -> str:
+def _signature_line(text: str, key: Signer) -> str:
     signature = key.verify_key.key_id + key.sign(text.encode())
     return f"{_DASH} {key.name} {encode_base64(signature)}\n"
 

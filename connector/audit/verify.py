@@ -83,6 +83,18 @@ def verify(directory: Path, key: VerifyKey | None, on_entry: OnEntry | None = No
     )
 
 
+def origin(directory: Path, key: VerifyKey | None) -> str:
+    """Whose log it is, by the pinned key or the one beside it; nothing where neither can be read.
+
+    Raises `LocalError` (LOG_MISSING).
+    """
+    directory = locate(directory)
+    try:
+        return _writer_key(directory, key).name
+    except (DamageError, OSError):
+        return ""  # `verify` finds the same, and says what
+
+
 def _writer_key(directory: Path, pinned: VerifyKey | None) -> VerifyKey:
     """The key to verify with; `key.pub` has to name it."""
     named = read_key(directory)

@@ -14,6 +14,9 @@ served. Five calls remain: activate, deactivate, heartbeat, pull, push.
 Delivery is at least once: a pull lists the messages that the node holds, and what was delivered,
 is unanswered and is not listed is delivered again (a connection broke, a node was restarted).
 Replies are accepted once.
+
+A node that computes leaves its messages at the server, where they can still be taken back; it goes
+on asking for those that are *urgent* alone (a permit's revocation), which wait for no computation.
 """
 
 import os
@@ -33,6 +36,7 @@ os.environ["FLWR_DISABLE_UPDATE_CHECK"] = "1"
 MAX_BODY_BYTES = 64 << 20
 MAX_HOLD_SECONDS = 20.0
 WAIT_HEADER = "commensal-wait"
+URGENT_HEADER = "commensal-urgent"
 
 _HOMES = {"FleetClient": "client", "FleetRun": "server", "FleetServer": "server"}
 

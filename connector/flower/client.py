@@ -38,7 +38,7 @@ _ADDRESS = re.compile(r"[A-Za-z0-9.\[\]:-]{1,255}:[0-9]{1,5}\Z", re.ASCII)
 
 
 class FleetClient:
-    """One node's connection. `receive` from one thread; `reply` and `close` from any."""
+    """One node's connection. `receive` and `receive_urgent`: one thread each; others: any."""
 
     def __init__(
         self,
@@ -111,6 +111,17 @@ class FleetClient:
                     return message
         return None
 
+    def receive_urgent(self, timeout: float) -> FleetMessage | None:
+        """The next message that waits for no computation; for another thread, while one runs.
+
+        `receive` ends it, and meets whatever trouble there is. None after `timeout`, too.
+        """
+        try:
+            return self._pull(timeout, urgent=True)
+        except RemoteError:
+            self._closed.wait(min(timeout, 1.0))
+            return None
+
     def reply(self, message: FleetMessage, payload: bytes) -> None:
         """Answer a message, trying for `give_up` seconds.
 
@@ -170,9 +181,9 @@ class FleetClient:
     def __exit__(self, *_exception: object) -> None:
         self.close()
 
-    def _pull(self, timeout: float) -> FleetMessage | None:
+    def _pull(self, timeout: float, *, urgent: bool = False) -> FleetMessage | None:
         asked = min(timeout, MAX_HOLD_SECONDS)
-        self._http.hold_seconds = asked
+        self._http.pull.hold_seconds, self._http.pull.urgent = asked, urgent
         began = time.monotonic()
         request = PullMessagesRequest(node=self._node, message_ids=list(self._held))
         response: PullMessagesResponse = self._call(self._http.PullMessages, request)

@@ -26,7 +26,7 @@ from google.protobuf.message import (  # type: ignore[import-untyped] # ships no
     Message,
 )
 
-from connector.flower import MAX_HOLD_SECONDS, WAIT_HEADER, wire
+from connector.flower import MAX_HOLD_SECONDS, URGENT_HEADER, WAIT_HEADER, wire
 from connector.flower.hold import Holds
 from connector.flower.mailbox import Mailbox, NotAwaitedError
 
@@ -98,9 +98,14 @@ class Door:
         del body
         _check_claim(request, key, node_id)
         if isinstance(request, fleet_pb2.PullMessagesRequest):
+            urgent = URGENT_HEADER.encode() in dict(scope["headers"])
             self._mailbox.redeliver(node_id, frozenset(request.message_ids))
+            if urgent:
+                self._mailbox.withhold(node_id)
             if not await self._hold(node_id, scope, receive):
                 return b""  # an empty PullMessagesResponse
+            if urgent:  # the news may have been another message
+                self._mailbox.withhold(node_id)
         return await asyncio.to_thread(self._handle, request, node_id)
 
     async def _read_push(self, scope: Scope, receive: Receive, node_id: int) -> bytes:

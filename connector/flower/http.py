@@ -1,6 +1,7 @@
 """Flower's HTTP client with what a node needs of it: bounds, one trust anchor, no detours."""
 
 import ssl
+import threading
 from collections.abc import Callable
 from typing import Any
 
@@ -10,10 +11,17 @@ from flwr.supernode.fleet_http_client import FleetHttpClient
 from flwr.supernode.node_auth_http_interceptor import NodeAuthHttpInterceptor
 
 from connector.errors import LocalError, RemoteError
-from connector.flower import WAIT_HEADER
+from connector.flower import URGENT_HEADER, WAIT_HEADER
 
 _EXPIRED = 10  # X509_V_ERR_CERT_HAS_EXPIRED
 _PULL = "/flwr.proto.Fleet/PullMessages"
+
+
+class _Pull(threading.local):
+    """How this thread pulls."""
+
+    hold_seconds = 0.0
+    urgent = False
 
 
 class FleetHttp(FleetHttpClient):  # type: ignore[misc] # mypy is told to skip flwr
@@ -27,7 +35,7 @@ class FleetHttp(FleetHttpClient):  # type: ignore[misc] # mypy is told to skip f
         max_body_bytes: int,
     ) -> None:
         context = _context(root_certificates)
-        self.hold_seconds = 0.0
+        self.pull = _Pull()
         interceptors = [NodeAuthHttpInterceptor(key, key.public_key()), self]
         super().__init__(f"https://{address}", interceptors=interceptors, verify=context)
         # Flower's own client follows redirects, obeys proxy variables and decompresses what it
@@ -46,8 +54,10 @@ class FleetHttp(FleetHttpClient):  # type: ignore[misc] # mypy is told to skip f
     def intercept(self, context: Any, call_next: Callable[[Any], httpx.Response]) -> httpx.Response:
         """Ask the server to hold a pull, and be patient with it for as long."""
         if context.rpc_method == _PULL:
-            context.request.headers[WAIT_HEADER] = f"{self.hold_seconds:.3f}"
-            context.request.extensions["timeout"]["read"] = self.hold_seconds + 15.0
+            context.request.headers[WAIT_HEADER] = f"{self.pull.hold_seconds:.3f}"
+            if self.pull.urgent:
+                context.request.headers[URGENT_HEADER] = "1"
+            context.request.extensions["timeout"]["read"] = self.pull.hold_seconds + 15.0
         return call_next(context)
 
 

@@ -13,6 +13,7 @@ from flwr.common.constant import NOOP_ACCOUNT_NAME, NOOP_FLWR_AID
 from flwr.proto.message_pb2 import ObjectTree
 from flwr.server.superlink.linkstate.in_memory_linkstate import InMemoryLinkState
 from flwr.supercore.constant import NOOP_FEDERATION_ID, NodeStatus, TaskType
+from flwr.supercore.date import now
 from flwr.supercore.object_store.in_memory_object_store import InMemoryObjectStore
 from flwr.superlink.federation import NoOpFederationManager
 
@@ -151,6 +152,13 @@ class Mailbox(InMemoryLinkState):  # type: ignore[misc] # mypy is told to skip f
         for sent in self._unanswered(node_id):
             if sent.metadata.message_id not in held:
                 sent.metadata.delivered_at = ""
+
+    def withhold(self, node_id: int) -> None:
+        """Leave all but urgent messages for the node's next pull that asks for any."""
+        delivered_at = now().isoformat()
+        for sent in self._unanswered(node_id):
+            if sent.metadata.group_id != wire.URGENT and not sent.metadata.delivered_at:
+                sent.metadata.delivered_at = delivered_at
 
     def _unanswered(self, node_id: int) -> list[Message]:
         with self.lock:

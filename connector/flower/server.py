@@ -95,8 +95,8 @@ class FleetRun:
         self._arrived: dict[str, FleetReply] = {}
         self._closed = False
 
-    def send(self, node_id: int, payload: bytes) -> str:
-        """Lay a message out for a node; returns its id.
+    def send(self, node_id: int, payload: bytes, *, urgent: bool = False) -> str:
+        """Lay a message out for a node; returns its id. `urgent`: even while the node computes.
 
         Raises `LocalError` (MESSAGE_TOO_LARGE, RUN_CLOSED) or `RemoteError` (NODE_OFFLINE: not
         registered, or never connected).
@@ -106,7 +106,7 @@ class FleetRun:
                 "MESSAGE_TOO_LARGE",
                 f"a message of {len(payload)} bytes exceeds {self._max_payload_bytes}",
             )
-        message = wire.instruction(self._mailbox.run_id, node_id, payload)
+        message = wire.instruction(self._mailbox.run_id, node_id, payload, urgent=urgent)
         message_id = str(message.metadata.message_id)
         with self._lock:
             if self._closed:

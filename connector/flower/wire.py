@@ -22,13 +22,14 @@ from connector.flower import FleetMessage, FleetReply
 
 MESSAGE_TYPE = "query"
 LIFETIME_SECONDS = 12 * 3600.0
+URGENT = "urgent"  # the group of messages that wait for no computation
 OVERHEAD_BYTES = 4096  # what a request adds to its payload; in fact a few hundred bytes
 
 _KEY = "payload"
 _MALFORMED = 1000  # a Flower error code beyond those that Flower uses
 
 
-def instruction(run_id: int, node_id: int, payload: bytes) -> Message:
+def instruction(run_id: int, node_id: int, payload: bytes, *, urgent: bool = False) -> Message:
     """A message from the coordinator to a node, ready to be stored."""
     # Not `Message(content, dst_node_id=...)`: that reads the run from process-global state, and
     # several runs are open at once. The id only has to be unique and look like an object's.
@@ -38,7 +39,7 @@ def instruction(run_id: int, node_id: int, payload: bytes) -> Message:
         src_node_id=SUPERLINK_NODE_ID,
         dst_node_id=node_id,
         reply_to_message_id="",
-        group_id="",
+        group_id=URGENT if urgent else "",
         created_at=time.time(),
         ttl=LIFETIME_SECONDS,
         message_type=MESSAGE_TYPE,

@@ -4,6 +4,7 @@ Nodes pin the authority's fingerprint from their invitation; they never ask the 
 ECDSA P-256 throughout, because hardware modules and browsers speak it.
 """
 
+import hashlib
 import ipaddress
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -80,6 +81,14 @@ def renew_server_certificate(directory: Path, host: str, now: datetime) -> None:
 def fingerprint(certificate_pem: bytes) -> str:
     """SHA-256 of a certificate's DER form, in hexadecimal. Raises `ValueError` if it is none."""
     return x509.load_pem_x509_certificate(certificate_pem).fingerprint(hashes.SHA256()).hex()
+
+
+def key_fingerprint(public_pem: bytes) -> str:
+    """SHA-256 of a public key (SubjectPublicKeyInfo, DER), in hexadecimal. Raises `ValueError`."""
+    der = serialization.load_pem_public_key(public_pem).public_bytes(
+        serialization.Encoding.DER, serialization.PublicFormat.SubjectPublicKeyInfo
+    )
+    return hashlib.sha256(der).hexdigest()
 
 
 def single(certificate_pem: bytes) -> bytes:

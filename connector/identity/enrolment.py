@@ -69,6 +69,15 @@ class EnrolmentRequest(Document):
     fleet_key: _Encoded
 
 
+class RenewalRequest(Document):
+    """What a member sends, signed with its signing key: a fresh connection key, before its end."""
+
+    participant: Name
+    coordinator: Name
+    fleet_key: _Encoded
+    requested_at: AwareDatetime
+
+
 class Membership(Document):
     """The coordinator's signed statement that these keys speak for this participant."""
 
@@ -100,6 +109,12 @@ def new_token() -> str:
     return secrets.token_hex(32)
 
 
-def token_digest(token: str) -> str:
-    """What the coordinator stores instead of the token."""
-    return hashlib.sha256(b"commensal/token/v1\n" + token.encode()).hexdigest()
+def token_digest(token: str, key_fingerprint: str = "") -> str:
+    """What the coordinator stores instead of the token.
+
+    With a fingerprint the token is good for that signing key only: it is not found by another.
+    """
+    bound = (
+        f"commensal/token/v2\n{key_fingerprint}\n" if key_fingerprint else "commensal/token/v1\n"
+    )
+    return hashlib.sha256(bound.encode() + token.encode()).hexdigest()

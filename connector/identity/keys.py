@@ -13,6 +13,7 @@ import re
 import stat
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Protocol
 
 from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey, Ed25519PublicKey
@@ -55,6 +56,11 @@ class VerifyKey:
         encoded = encode_base64(_ALGORITHM_ED25519 + self.public_bytes)
         return f"{self.name}+{self.key_id.hex()}+{encoded}"
 
+    @property
+    def fingerprint(self) -> str:
+        """SHA-256 of the one-line form, in hexadecimal: to be compared by a second channel."""
+        return hashlib.sha256(self.vkey.encode()).hexdigest()
+
     @classmethod
     def parse(cls, text: str) -> "VerifyKey":
         """Parse a vkey strictly; any altered byte fails. Raises `RemoteError` (KEY_MALFORMED)."""
@@ -83,13 +89,38 @@ class VerifyKey:
         return True
 
 
+class Signer(Protocol):
+    """What signs for a participant: a key in memory, or one that never leaves a token."""
+
+    @property
+    def verify_key(self) -> VerifyKey:
+        """The public half."""
+
+    @property
+    def name(self) -> str:
+        """The participant that it speaks for."""
+
+    def sign(self, message: bytes) -> bytes:
+        """A 64-byte Ed25519 signature (RFC 8032)."""
+
+    def commitment(self, content: str) -> str:
+        """A digest of `content` that nobody can guess at without this key."""
+
+
 class SigningKey:
     """A participant's private Ed25519 key. Never printed, logged or passed in `argv`."""
 
     def __init__(self, name: str, seed: bytes) -> None:
         self._private = Ed25519PrivateKey.from_private_bytes(seed)
         self._seed = seed
-        self.verify_key = VerifyKey(check_name(name), self._private.public_key().public_bytes_raw())
+        self._verify_key = VerifyKey(
+            check_name(name), self._private.public_key().public_bytes_raw()
+        )
+
+    @property
+    def verify_key(self) -> VerifyKey:
+        """The public half."""
+        return self._verify_key
 
     @property
     def name(self) -> str:
@@ -131,7 +162,7 @@ class SigningKey:
             raise LocalError(
                 "KEY_MALFORMED",
                 f"{path} is not a signing key",
-                "Restore it from a backup, or enrol again",
+                "Restore it from a backup, or make a new key and have it take this one's place",
             )
         return key
 
@@ -174,6 +205,7 @@ def read_secret(path: Path) -> bytes:
         raise LocalError(
             "KEY_EXPOSED",
             f"the key file {path} can be read by others (mode {stat.S_IMODE(mode):04o})",
-            f"If nobody has copied it: chmod 600 {path}; otherwise enrol again with a new key",
+            f"If nobody has copied it: chmod 600 {path}; otherwise make a new key and have it take "
+            "this one's place",
         )
     return content

@@ -75,7 +75,7 @@ def _value(value: Any) -> str:
 def hospital(
     name: str, records: str | Path, dataset: str, policy: dict[str, Any], now: datetime
 ) -> Hospital:
-    """A hospital's files: its records (text, or an existing file), node.toml and policy.toml."""
+    """A hospital's files: its records (text, or an existing file), configuration and policy."""
     node = f'name = "{name}"\n\n[[datasets]]\npolicy = "policy.toml"\n{dataset}'
     return Hospital(
         name,
@@ -83,6 +83,7 @@ def hospital(
             "patients.csv": records,
             "node.toml": node.replace("{name}", name),
             "policy.toml": _policy(name, policy, now),
+            "policy.examples.toml": _examples(policy),
         },
     )
 
@@ -107,4 +108,46 @@ not_after = {now + timedelta(days=365):%Y-%m-%dT%H:%M:%SZ}
 [budget]
 epsilon = 2.0
 delta = {terms["delta"]}
+"""
+
+
+def _examples(terms: dict[str, Any]) -> str:
+    columns = ", ".join(f'"{column}"' for column in terms["columns"])
+    return f"""\
+# What the policy is meant to allow, and what not: it is activated only if all of this comes true.
+[usual]
+purpose = "scientific-research"
+tasks = ["training.logistic", "evaluation.logistic"]
+columns = [{columns}]
+output = "model"
+
+[[example]]
+name = "a job that uses all that it may"
+expect = "allow"
+hospitals = 3
+people = {terms["minimum_cohort"]}
+
+[[example]]
+name = "two hospitals are too few"
+expect = "deny"
+because = ["policy.participants"]
+hospitals = 2
+
+[[example]]
+name = "one person too few"
+expect = "deny"
+because = ["policy.cohort"]
+people = {terms["minimum_cohort"] - 1}
+
+[[example]]
+name = "a job when the budget is spent"
+expect = "deny"
+because = ["policy.budget"]
+already_spent = 2.0
+
+[[example]]
+name = "advertising, which the law prohibits"
+expect = "deny"
+because = ["ehds.art53.purpose", "ehds.art54.c", "policy.purpose"]
+purpose = "advertising"
 """

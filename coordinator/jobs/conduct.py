@@ -2,8 +2,9 @@
 
 import contextlib
 import threading
+from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from sqlalchemy import select
 
@@ -12,7 +13,7 @@ from connector.errors import LocalError
 from connector.flower.server import FleetRun
 from connector.jobs import JobSpec
 from connector.store import JobEvent, JobRow, ReleaseRow
-from coordinator import releases
+from coordinator import releases, withdrawal
 from coordinator.jobs.exchange import Member
 from coordinator.jobs.run import JobFailed, JobRefused, JobRun
 from coordinator.jobs.states import JobState, move
@@ -20,6 +21,9 @@ from coordinator.office import Office
 from coordinator.recorder import Record
 from policies.errors import Error
 from policies.permit import Permit
+
+if TYPE_CHECKING:
+    from coordinator.dataspace import Dataspace
 
 
 @dataclass(frozen=True)
@@ -43,11 +47,15 @@ def conduct(
     members: list[Member],
     record: Record,
     stopping: threading.Event,
+    *,
+    dataspace: "Dataspace | None" = None,
+    halted: Callable[[], str] = lambda: "",
 ) -> None:
     """Run one job that is in state STARTING to its end; `run` is closed afterwards.
 
     `stopping` says that the coordinator is being stopped; whoever sets it closes `run` too, which
-    ends every wait. Whatever happens, the hospitals are told (as far as they can be).
+    ends every wait. So does whoever ends this job alone; `halted` then gives the code of why. With
+    a `dataspace`, contracts come first. Whatever happens, hospitals are told, where they can be.
     """
     with run:
         job: JobRun | None = None
@@ -61,11 +69,19 @@ def conduct(
                     members=[member for member in members if spec.dataset_of(member.name)],
                     event=lambda kind, body: tell(office, job_id, kind, body), record=record,
                 )  # fmt: skip
+                if dataspace is not None:
+                    dataspace.prepare(
+                        spec, permit, document, [member.name for member in members if
+                        spec.dataset_of(member.name)],
+                        lambda body: tell(office, job_id, "contract", body), stopping,
+                    )  # fmt: skip
                 ending = _drive(office, job, job_id, spec, permit, record)
             except Error as error:
                 ending = Ending(JobState.FAILED, error.code)
             if stopping.is_set() and ending.state is not JobState.FINISHED:
                 ending = Ending(JobState.FAILED, "COORDINATOR_STOPPED")  # no hospital's fault
+            if halted() and ending.state is not JobState.FINISHED:
+                ending = Ending(JobState.FAILED, halted())
             finish(office, job_id, ending, record)
             told = ending.word
         finally:
@@ -127,11 +143,12 @@ def tell(office: Office, job_id: str, kind: str, body: dict[str, Any]) -> None:
 
 
 def submit(office: Office, spec: JobSpec, permit_id: str) -> None:
-    """Queue a job. Raises `LocalError` (JOB_EXISTS) for an id that was used before."""
+    """Queue a job. Raises `LocalError`: JOB_EXISTS, PERMIT_REVOKED, PERMIT_SUSPENDED."""
     taken = LocalError("JOB_EXISTS", f"there is a job {spec.id} already", "Give the job another id")
     with office.store.begin(conflict=taken) as session:
         if session.get(JobRow, spec.id) is not None:
             raise taken
+        withdrawal.check(session, permit_id)
         session.add(
             JobRow(
                 id=spec.id,

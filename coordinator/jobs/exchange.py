@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 from connector import messages
 from connector.errors import RemoteError
 from connector.flower import FleetReply
-from connector.identity.keys import SigningKey, VerifyKey
+from connector.identity.keys import Signer, VerifyKey
 from connector.protocol import Reply
 from policies.errors import PolicyError
 
@@ -26,6 +26,7 @@ NO_REPLY = "NO_REPLY"
 OFFLINE = "NODE_OFFLINE"
 _SILENCE = frozenset({NO_REPLY, OFFLINE, "MESSAGE_EXPIRED"})
 _LEAST_GRACE_SECONDS = 5.0
+_URGENT = frozenset({"revoke"})  # what a node hears even while it computes
 
 
 @dataclass(frozen=True)
@@ -62,7 +63,7 @@ class Answer:
 class Exchange:
     """Messages of one run, sealed for each node, with judged answers."""
 
-    def __init__(self, run: "FleetRun", key: SigningKey) -> None:
+    def __init__(self, run: "FleetRun", key: Signer) -> None:
         self._run = run
         self._key = key
 
@@ -90,7 +91,7 @@ class Exchange:
         for member in members:
             sealed = messages.seal(self._key, member.name, kind, body, arrays)
             try:
-                message_id = self._run.send(member.node_id, sealed)
+                message_id = self._run.send(member.node_id, sealed, urgent=kind in _URGENT)
             except RemoteError as error:
                 answers.append(Answer(member, error.code))
             else:

@@ -1,9 +1,8 @@
 """From what a researcher writes to a job's specification: the noise that fits the epsilon."""
 
-import tomllib
 from collections.abc import Mapping
 from datetime import datetime, timedelta
-from decimal import Decimal, InvalidOperation
+from decimal import Decimal
 from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
@@ -13,6 +12,7 @@ from connector.features import FeatureMap
 from connector.jobs import JobId, JobSpec, Strategy, TaskCall
 from connector.protocol import Offer
 from connector.schema import Column
+from policies import toml
 from policies.document import first_problem
 from policies.errors import PolicyError
 from policies.permit import Epsilon, Name, Names, Permit
@@ -64,7 +64,7 @@ class Application(BaseModel):
 def parse(content: bytes, place: str) -> Application:
     """Parse a `job.toml`. Raises `LocalError`: JOB_SYNTAX, JOB_INVALID."""
     try:
-        table = tomllib.loads(content.decode(), parse_float=Decimal)
+        table = toml.load(content)
         return Application.model_validate(table)
     except ValidationError as error:
         raise LocalError(
@@ -72,7 +72,7 @@ def parse(content: bytes, place: str) -> Application:
             f"{place} is not valid: {first_problem(error)}",
             "Correct that field; an unknown one is an error too",
         ) from error
-    except (ValueError, InvalidOperation, RecursionError) as error:
+    except ValueError as error:
         raise LocalError(
             "JOB_SYNTAX",
             f"{place} is not TOML: {error}",
@@ -108,7 +108,7 @@ def specify(
                 name=application.strategy, server_learning_rate=_server_rate(application)
             ),
             round_seconds=application.round_seconds,
-            not_after=now + timedelta(hours=application.hours),
+            not_after=min(now + timedelta(hours=application.hours), permit.not_after),
         )
     except ValidationError as error:
         raise LocalError(

@@ -15,7 +15,7 @@ from connector import scores
 from connector.audit import entries
 from connector.clock import utc_now
 from connector.flower.server import FleetRun
-from connector.identity.keys import SigningKey
+from connector.identity.keys import Signer
 from connector.jobs import JobSpec, Step
 from coordinator.aggregation import strategies
 from coordinator.jobs.exchange import OFFLINE, Answer, Exchange, Member
@@ -60,7 +60,7 @@ class JobRun:
         self,
         *,
         run: FleetRun,
-        key: SigningKey,
+        key: Signer,
         spec: JobSpec,
         permit: Permit,
         permit_document: str,

@@ -132,6 +132,9 @@ class Reader:
 
     def _statement(self, entry: object, kinds: frozenset[Kind], path: str) -> Value:
         if isinstance(entry, str):
+            # Evidence, such as a signed permit, is longer than anything that is compared.
+            if 0 < len(entry) <= values.MAX_STATEMENT:
+                return entry
             return values.parse(entry, {Kind.TEXT}, path)
         return self.constraints.literal(entry, kinds, path)
 

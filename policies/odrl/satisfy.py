@@ -78,7 +78,7 @@ def satisfy(constraint: AnyConstraint, subject: Subject) -> Outcome:
     actual = subject.values_of(constraint)
     if not actual:
         return Outcome(constraint, Satisfaction.UNKNOWN, (), _unknown(constraint, subject.world))
-    verdict = _compare(constraint, actual, subject)
+    verdict = compare(constraint, actual, subject)
     if verdict is None:
         reason = "the value found cannot be ordered against the bound"
         return Outcome(constraint, Satisfaction.UNKNOWN, actual, reason)
@@ -110,7 +110,8 @@ def _elapsed(world: World) -> Values:
     return (Duration(0, values.seconds_of(microseconds)),)
 
 
-def _compare(constraint: Constraint, actual: Values, subject: Subject) -> bool | None:
+def compare(constraint: Constraint, actual: Values, subject: Subject) -> bool | None:
+    """Whether the values found satisfy an atomic constraint; None if they cannot be ordered."""
     operator = constraint.operator
     right = constraint.right if isinstance(constraint.right, tuple) else (constraint.right,)
     if operator is Operator.IS_ALL_OF:

@@ -4,10 +4,14 @@ Source: W3C ODRL Vocabulary & Expression 2.2 (Recommendation of 2018-02-15). Wha
 is not understood, and is an error where it is read; nothing is guessed from a similar name.
 
 Our own left operands live under `COMMENSAL`, <https://w3id.org/commensal/odrl#>:
-`epsilon`, `delta` (privacy cost, a person added or removed), `cohortSize` (people in the
-smallest fold), `minParticipants` (hospitals in one sum), `outputKind`, `task`, `column`, `dataset`
-(names), `algorithmDigest` (`sha256:<hex>`), `generationDepth` (0 is real), `freshRealShare` (0 to
-1) and `licence`.
+`epsilon`, `delta` (privacy cost of one job, a person added or removed), `budgetEpsilon` (of all
+jobs on the dataset, this one included), `cohortSize` (people in the smallest fold),
+`minParticipants` (hospitals in one sum), `outputKind`, `task`, `column`, `dataset` (names),
+`approval` (what a person at the hospital said of the permit's use: `granted` or `refused`),
+`algorithmDigest` and `permit` (`sha256:<hex>`), and for what learns `generationDepth` (0 is real),
+`freshRealShare`, `freshRealWeight` (0 to 1), `realRows`, `unknownProvenance`, `licence` and
+`dietRule`. What each is for a job at the gate says `policies.odrl.operands`, for a training mix
+`policies.odrl.diet_operands`.
 """
 
 from dataclasses import dataclass
@@ -125,11 +129,21 @@ _ODRL_OPERANDS = {
 
 _COMMENSAL_OPERANDS = {
     **dict.fromkeys(
-        ("epsilon", "delta", "cohortSize", "minParticipants", "generationDepth", "freshRealShare"),
+        (
+            "epsilon",
+            "delta",
+            "budgetEpsilon",
+            "cohortSize",
+            "minParticipants",
+            "generationDepth",
+            "freshRealShare",
+            "freshRealWeight",
+            "realRows",
+            "unknownProvenance",
+        ),
         _NUMBER,
     ),
-    "algorithmDigest": _TEXT,
-    "column": _TEXT,
+    **dict.fromkeys(("algorithmDigest", "column", "approval", "dietRule", "permit"), _TEXT),
     **dict.fromkeys(("outputKind", "task", "dataset", "licence"), _NAME),
 }
 
@@ -145,6 +159,17 @@ EVENT = ODRL + "event"
 RECIPIENT = ODRL + "recipient"
 DELAY_PERIOD = ODRL + "delayPeriod"
 ELAPSED_TIME = ODRL + "elapsedTime"
+EPSILON = COMMENSAL + "epsilon"
+DELTA = COMMENSAL + "delta"
+BUDGET_EPSILON = COMMENSAL + "budgetEpsilon"
+COHORT_SIZE = COMMENSAL + "cohortSize"
+MIN_PARTICIPANTS = COMMENSAL + "minParticipants"
+OUTPUT_KIND = COMMENSAL + "outputKind"
+TASK = COMMENSAL + "task"
+COLUMN = COMMENSAL + "column"
+DATASET = COMMENSAL + "dataset"
+APPROVAL = COMMENSAL + "approval"
+PERMIT = COMMENSAL + "permit"
 
 USE = ODRL + "use"
 TRANSFER = ODRL + "transfer"

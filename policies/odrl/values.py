@@ -15,6 +15,7 @@ from policies.errors import PolicyError
 from policies.odrl.terms import XSD, Iri, Kind, Operator
 
 MAX_TEXT = 4096
+MAX_STATEMENT = 32_768
 _NUMBER = re.compile(r"[+-]?\d{1,30}(\.\d{1,30})?([eE][+-]?\d{1,3})?")
 _INSTANT = re.compile(
     r"\d{4}-\d\d-\d\dT\d\d:\d\d(:\d\d(\.\d{1,6})?)?(Z|[+-]\d\d:\d\d)"  # DSP leaves out seconds

@@ -36,7 +36,7 @@ R19  deny   article_61.linked_data_are_in_the_permit
      alert  article_61.queries_do_not_single_out
 R20  deny   article_87.locations_are_permitted, recipient_countries_are_permitted,
             small_populations_stay
-R21  deny   article_63.permit_is_not_revoked, jobs_have_stopped
+R21  deny   article_63.permit_is_not_revoked, revocations_are_known, jobs_have_stopped
 R22  oblige article_68.data_are_deleted, only_the_formula_is_kept
 R23  oblige article_73.access_is_logged, access_logs_are_kept, activity_logs_are_kept;
             ai_act.ai_logs_are_kept
@@ -108,13 +108,14 @@ RULES = (
     article_53.purpose_is_allowed,
     article_54.use_is_not_prohibited,
     article_68.permit_is_in_force,
+    article_63.permit_is_not_revoked,
     article_68.permit_covers_the_date,
     article_68.permit_covers_the_use,
     article_68.permit_covers_the_scope,
     article_68.enough_hospitals_take_part,
 )
 
-_NUMBERS = ("R03", "R05", "R01", "R02", "R03", "R08", "R18")
+_NUMBERS = ("R03", "R05", "R01", "R21", "R02", "R03", "R08", "R18")
 
 
 def _as_finding(
@@ -153,7 +154,7 @@ RULES_BY_MOMENT: Mapping[type[Moment], tuple[Callable[[Any], Finding], ...]] = {
     Admission: (
         *_of_the_engine(),
         article_68.permit_is_the_newest,
-        article_63.permit_is_not_revoked,
+        article_63.revocations_are_known,
         article_53.actor_may_pursue,
         article_54.declaration_is_complete,
         article_54.output_use_is_not_prohibited,

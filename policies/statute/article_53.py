@@ -1,24 +1,30 @@
 """Art. 53: the purposes for which health data may be processed for secondary use."""
 
 from policies import purposes
-from policies.decision import Constraint
 from policies.request import Facts, UsageRequest
+from policies.rule import rule
 from policies.statute.facts import ApplicantKind
 from policies.statute.finding import LAW, Finding, Kind, spell
 from policies.statute.moments import Admission, Issuance
 
+_ALLOWED = frozenset(purpose.iri for purpose in purposes.ALLOWED.values())
 
-def purpose_is_allowed(request: UsageRequest, _facts: Facts) -> Constraint:
-    """Art. 53(1), rule R03: the purpose is one of points (a) to (f)."""
+
+def _purpose_words(
+    request: UsageRequest, _facts: Facts, _satisfied: bool | None
+) -> tuple[str, str, str]:
     purpose = purposes.by_iri(request.purpose)
-    return Constraint(
-        rule="ehds.art53.purpose",
-        basis="Regulation (EU) 2025/327, Art. 53(1)",
-        bound="one of points (a) to (f)",
-        actual=purpose.label if purpose else "a purpose that is not known here",
-        satisfied=purpose is not None and purpose.name in purposes.ALLOWED,
-        remedy="Apply for a permit for one of the purposes of Art. 53(1)",
+    return (
+        "one of points (a) to (f)",
+        purpose.label if purpose else "a purpose that is not known here",
+        "Apply for a permit for one of the purposes of Art. 53(1)",
     )
+
+
+@rule("ehds.art53.purpose", LAW + "Art. 53(1)", _purpose_words)
+def purpose_is_allowed(request: UsageRequest, _facts: Facts) -> bool:
+    """Art. 53(1), rule R03: the purpose is one of points (a) to (f)."""
+    return request.purpose in _ALLOWED
 
 
 _FOR_PUBLIC_BODIES = frozenset({"a", "b", "c"})

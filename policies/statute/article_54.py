@@ -1,30 +1,38 @@
 """Art. 54: uses that are prohibited, whatever a permit or a policy says."""
 
 from policies import purposes
-from policies.decision import Constraint
 from policies.request import Facts, UsageRequest
+from policies.rule import rule
 from policies.statute.finding import LAW, Finding, Kind, spell, within
 from policies.statute.moments import Admission, Issuance
 
-_BASIS = "Regulation (EU) 2025/327, Art. 54"
+_KNOWN = frozenset(purpose.iri for purpose in purposes.ALLOWED.values())
 
 
-def use_is_not_prohibited(request: UsageRequest, _facts: Facts) -> Constraint:
+def _use_words(
+    request: UsageRequest, _facts: Facts, _satisfied: bool | None
+) -> tuple[str, str, str]:
+    purpose = purposes.by_iri(request.purpose)
+    return (
+        "no use of Art. 54(a) to (e)",
+        purpose.label if purpose else "a purpose that is not known here",
+        "None: this use is prohibited by law",
+    )
+
+
+def _point(request: UsageRequest) -> str:
+    purpose = purposes.by_iri(request.purpose)
+    return f".{purpose.point}" if purpose else ""
+
+
+@rule("ehds.art54", LAW + "Art. 54", _use_words, _point)
+def use_is_not_prohibited(request: UsageRequest, _facts: Facts) -> bool:
     """Art. 54 points (a) to (e), rule R05: the declared purpose is not a prohibited use.
 
-    A refusal's code names the point, such as `ehds.art54.c`.
+    A refusal's code names the point, such as `ehds.art54.c`. A purpose that nobody knows could be
+    one of them.
     """
-    purpose = purposes.by_iri(request.purpose)
-    prohibited = purpose is not None and purpose.name in purposes.PROHIBITED
-    point = purpose.article[-2] if purpose is not None and prohibited else ""
-    return Constraint(
-        rule=f"ehds.art54.{point}" if point else "ehds.art54",
-        basis=f"Regulation (EU) 2025/327, Art. 54({point})" if point else _BASIS,
-        bound="no use of Art. 54(a) to (e)",
-        actual=purpose.label if purpose else "a purpose that is not known here",
-        satisfied=purpose is not None and not prohibited,
-        remedy="None: this use is prohibited by law",
-    )
+    return request.purpose in _KNOWN
 
 
 # What an applicant declares not to do: points (a) to (e), and what recitals 62 and 73 add.

@@ -2,14 +2,32 @@
 
 from datetime import datetime, timedelta
 
+from policies.request import Facts, UsageRequest
+from policies.rule import rule
 from policies.statute.finding import LAW, Finding, Kind, spell
 from policies.statute.moments import Admission, Supervision
 
 _ARTICLE = LAW + "Art. 63(3) and 73(1)(f)"
 
 
-def permit_is_not_revoked(admission: Admission) -> Finding:
-    """Art. 63(3), rule R21: no revocation or suspension has taken effect."""
+def _revoked_words(
+    _request: UsageRequest, facts: Facts, _satisfied: bool | None
+) -> tuple[str, str, str]:
+    return (
+        "a permit that is neither revoked nor suspended",
+        "revoked or suspended" if facts.revoked else "neither",
+        "Ask the health data access body why; going on needs a permit with a new id",
+    )
+
+
+@rule("ehds.art63.revoked", _ARTICLE, _revoked_words)
+def permit_is_not_revoked(_request: UsageRequest, facts: Facts) -> bool:
+    """Art. 63(3), 73(1)(f), rule R21: the access body has not revoked or suspended the permit."""
+    return not facts.revoked
+
+
+def revocations_are_known(admission: Admission) -> Finding:
+    """Art. 63(3), rule R21: no revocation has taken effect, by news that are recent."""
     revoked = admission.revoked_at is not None and admission.revoked_at <= admission.now
     recent = _is_recent(
         admission.revocations_known_until,
@@ -19,7 +37,7 @@ def permit_is_not_revoked(admission: Admission) -> Finding:
     satisfied = False if revoked else (True if recent else None)
     return Finding(
         "R21",
-        "ehds.art63.revoked",
+        "ehds.art63.news",
         _ARTICLE,
         Kind.DENY,
         "no revocation or suspension, by a recent list",

@@ -3,68 +3,77 @@
 from dataclasses import replace
 from datetime import datetime
 
-from policies.decision import Constraint
+from policies import purposes
 from policies.permit import ENTITLING
 from policies.request import Facts, UsageRequest
+from policies.rule import rule
 from policies.statute.facts import Extension
 from policies.statute.finding import LAW, Finding, Kind, spell, within
 from policies.statute.moments import Admission, Issuance, Supervision
 from policies.statute.periods import Clock, Period, Unit, add_months, in_time
 
-_BASIS = "Regulation (EU) 2025/327, "
+Texts = tuple[str, str, str]
 
 
-def permit_is_in_force(request: UsageRequest, facts: Facts) -> Constraint:
-    """Art. 61(1), 68(10), rule R01: the permit that is named, signed, in an entitling state."""
+def _permit_words(request: UsageRequest, facts: Facts, _satisfied: bool | None) -> Texts:
     permit = facts.permit
     named = permit is not None and permit.digest == request.permit_digest
-    state = permit.state.value if permit is not None and named else "no valid signed permit"
-    return Constraint(
-        rule="ehds.art68.permit",
-        basis=_BASIS + "Art. 61(1) and 68(10)",
-        bound="a permit that is granted, amended or renewed",
-        actual=state,
-        satisfied=permit is not None and named and permit.state in ENTITLING,
-        remedy="Ask the health data access body for a permit, or for its current version",
+    return (
+        "a permit that is granted, amended or renewed",
+        permit.state.value if permit is not None and named else "no valid signed permit",
+        "Ask the health data access body for a permit, or for its current version",
     )
 
 
-def permit_covers_the_date(request: UsageRequest, facts: Facts) -> Constraint:
+@rule("ehds.art68.permit", LAW + "Art. 61(1) and 68(10)", _permit_words)
+def permit_is_in_force(request: UsageRequest, facts: Facts) -> bool:
+    """Art. 61(1), 68(10), rule R01: the permit that is named, signed, in an entitling state."""
+    permit = facts.permit
+    return (
+        permit is not None and permit.digest == request.permit_digest and permit.state in ENTITLING
+    )
+
+
+def _period_words(request: UsageRequest, facts: Facts, _satisfied: bool | None) -> Texts:
+    permit = facts.permit
+    return (
+        f"{permit.not_before:%Y-%m-%d} to {permit.not_after:%Y-%m-%d}" if permit else "none",
+        f"{facts.now:%Y-%m-%d %H:%M} to {request.not_after:%Y-%m-%d %H:%M} UTC",
+        "Ask for a renewal at least one month before the permit ends (Art. 68(12))",
+    )
+
+
+@rule("ehds.art68.period", LAW + "Art. 68(10)(e)", _period_words)
+def permit_covers_the_date(request: UsageRequest, facts: Facts) -> bool:
     """Art. 68(10)(e), (12), rule R02: within its period, now and until the job's own deadline."""
     permit = facts.permit
-    period = f"{permit.not_before:%Y-%m-%d} to {permit.not_after:%Y-%m-%d}" if permit else "none"
-    return Constraint(
-        rule="ehds.art68.period",
-        basis=_BASIS + "Art. 68(10)(e)",
-        bound=period,
-        actual=f"{facts.now:%Y-%m-%d %H:%M} to {request.not_after:%Y-%m-%d %H:%M} UTC",
-        satisfied=permit is not None
-        and permit.not_before <= facts.now < permit.not_after
-        and request.not_after <= permit.not_after,
-        remedy="Ask for a renewal at least one month before the permit ends (Art. 68(12))",
-    )
-
-
-def permit_covers_the_use(request: UsageRequest, facts: Facts) -> Constraint:
-    """Art. 61(1), 68(10)(b), (d), rule R03: same data user, same purpose."""
-    permit = facts.permit
-    same = (
+    return (
         permit is not None
-        and permit.purpose == request.purpose
+        and permit.not_before <= facts.now < permit.not_after
+        and request.not_after <= permit.not_after
+    )
+
+
+def _use_words(_request: UsageRequest, _facts: Facts, satisfied: bool | None) -> Texts:
+    return (
+        "the permit's data user, and its purpose or a part of it",
+        "the same" if satisfied else "another one",
+        "Use the data for the permit's purpose only, or apply for an amendment",
+    )
+
+
+@rule("ehds.art68.use", LAW + "Art. 68(10)(b)", _use_words)
+def permit_covers_the_use(request: UsageRequest, facts: Facts) -> bool:
+    """Art. 61(1), 68(10)(b), (d), rule R03: same data user, same purpose or a part of it."""
+    permit = facts.permit
+    return (
+        permit is not None
         and permit.data_user == request.data_user
-    )
-    return Constraint(
-        rule="ehds.art68.use",
-        basis=_BASIS + "Art. 68(10)(b)",
-        bound="the permit's data user and purpose",
-        actual="the same" if same else "another one",
-        satisfied=same,
-        remedy="Use the data for the permit's purpose only, or apply for an amendment",
+        and request.purpose in purposes.iris_within(permit.purpose)
     )
 
 
-def permit_covers_the_scope(request: UsageRequest, facts: Facts) -> Constraint:
-    """Art. 66(1), 68(10)(a), rules R08, R14: the permit lists dataset, columns, tasks, output."""
+def _scope_words(request: UsageRequest, facts: Facts, _satisfied: bool | None) -> Texts:
     outside: list[str] = ["everything"]
     permit = facts.permit
     if permit is not None:
@@ -74,27 +83,38 @@ def permit_covers_the_scope(request: UsageRequest, facts: Facts) -> Constraint:
             *_beyond("task", request.tasks, permit.tasks),
             *_beyond("output", (request.output,), permit.outputs),
         ]
-    return Constraint(
-        rule="ehds.art68.scope",
-        basis=_BASIS + "Art. 66(1) and 68(10)(a)",
-        bound="the permit's datasets, columns, tasks and outputs",
-        actual="within" if not outside else "outside: " + ", ".join(outside[:20]),
-        satisfied=not outside,
-        remedy="Ask only for what the permit lists, or apply for an amendment",
+    return (
+        "the permit's datasets, columns, tasks and outputs",
+        "within" if not outside else "outside: " + ", ".join(outside[:20]),
+        "Ask only for what the permit lists, or apply for an amendment",
     )
 
 
-def enough_hospitals_take_part(request: UsageRequest, facts: Facts) -> Constraint:
-    """Art. 68(10)(h), rule R18: as many hospitals as the permit's special conditions ask."""
+@rule("ehds.art68.scope", LAW + "Art. 66(1) and 68(10)(a)", _scope_words)
+def permit_covers_the_scope(request: UsageRequest, facts: Facts) -> bool:
+    """Art. 66(1), 68(10)(a), rules R08, R14: the permit lists dataset, columns, tasks, output."""
+    if facts.permit is None:
+        return False
+    scope = facts.permit.scope
+    return (
+        request.dataset in scope.datasets
+        and scope.datasets.issuperset(request.datasets)
+        and scope.columns.issuperset(request.columns)
+        and scope.tasks.issuperset(request.tasks)
+        and request.output in scope.outputs
+    )
+
+
+def _hospitals_words(request: UsageRequest, facts: Facts, _satisfied: bool | None) -> Texts:
     least = facts.permit.minimum_participants if facts.permit else 1
-    return Constraint(
-        rule="ehds.art68.participants",
-        basis=_BASIS + "Art. 68(10)(h)",
-        bound=f"at least {least}",
-        actual=str(request.participants),
-        satisfied=facts.permit is not None and request.participants >= least,
-        remedy="Invite more hospitals to the job",
-    )
+    return f"at least {least}", str(request.participants), "Invite more hospitals to the job"
+
+
+@rule("ehds.art68.participants", LAW + "Art. 68(10)(h)", _hospitals_words)
+def enough_hospitals_take_part(request: UsageRequest, facts: Facts) -> bool:
+    """Art. 68(10)(h), rule R18: as many hospitals as the permit's special conditions ask."""
+    permit = facts.permit
+    return permit is not None and request.participants >= permit.minimum_participants
 
 
 def _beyond(kind: str, asked: tuple[str, ...], allowed: tuple[str, ...]) -> list[str]:
@@ -131,17 +151,24 @@ def permit_is_the_newest(admission: Admission) -> Finding:
 
 
 def permit_period_is_lawful(issuance: Issuance) -> Finding:
-    """Art. 68(12), rule R02: it begins before it ends, and lasts at most ten years."""
+    """Art. 68(12), rule R02: at most ten years, and then as long as it was extended.
+
+    It begins before it ends.
+    """
     satisfied: bool | None = None
-    if issuance.starts is not None and issuance.ends is not None:
-        end = _first_end(issuance.ends, issuance.extensions or ())
-        satisfied = issuance.starts < end <= add_months(issuance.starts, LONGEST_MONTHS)
+    starts, ends = issuance.starts, issuance.ends
+    if starts is not None and ends is not None:
+        extensions = issuance.extensions or ()
+        first = _first_end(ends, extensions)
+        last = max((extension.new_end for extension in extensions), default=ends)
+        lawful = starts < first <= add_months(starts, LONGEST_MONTHS)
+        satisfied = lawful and starts < ends <= last
     return Finding(
         "R02",
         "ehds.art68.duration",
         LAW + "Art. 68(12)",
         Kind.DENY,
-        "at most ten years",
+        "at most ten years, and then as long as it was extended",
         spell(satisfied, "within", "longer, or it ends before it begins"),
         satisfied,
         "Shorten the permit to what the purpose needs, at most ten years",

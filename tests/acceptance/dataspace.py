@@ -77,6 +77,24 @@ epsilon = 1.0
 delta = 0.00001
 """
 
+EXAMPLES = """\
+[usual]
+purpose = "scientific-research"
+tasks = ["training.logistic", "evaluation.logistic"]
+columns = ["age", "sex", "ward", "died"]
+output = "model"
+
+[[example]]
+name = "a job that uses all that it may"
+expect = "allow"
+
+[[example]]
+name = "one hospital alone"
+expect = "deny"
+because = ["policy.participants"]
+hospitals = 1
+"""
+
 PERMIT = """\
 id = "{id}"
 data_user = "a university"
@@ -212,6 +230,7 @@ def hospital(name: str, records: str | None = None, **changed: str) -> Hospital:
         {
             "node.toml": NODE.format(name=name, **known),
             "policy.toml": POLICY.format(name=name, **dates()),
+            "policy.examples.toml": EXAMPLES,
             "patients.csv": as_csv(patients(name)) if records is None else records,
         },
     )

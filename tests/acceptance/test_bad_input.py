@@ -134,7 +134,7 @@ def test_a_wrong_configuration_is_named_before_anything_runs(pair, copy, file, o
     text = (copy / file).read_text()
     assert old in text
     (copy / file).write_text(text.replace(old, new))
-    for verb in ("check", "run") if code == "POLICY_COLUMN" else ("check",):
+    for verb in ("check", "run") if code == "DATASET_NOT_OURS" else ("check",):
         one_line(pair.sandbox.attempt("node", verb, str(copy)), code)
 
 

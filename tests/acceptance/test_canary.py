@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 import pytest
 from canaries import NUMBERS, TEXTS, UNDECLARED_NUMBER, found, in_files
-from dataspace import NAMES, NODE, DataSpace, hospital, patients
+from dataspace import EXAMPLES, NAMES, NODE, DataSpace, hospital, patients
 
 from connector import messages
 from connector.audit.log import Log
@@ -26,6 +26,7 @@ from coordinator.sandbox import Hospital, Sandbox
 from node import config
 from node.config import Paths
 from node.gate import Gate
+from node.intake import Intake
 from node.service import Service
 from policies import purposes
 from policies.permit import Permit
@@ -62,7 +63,8 @@ def marked_hospital() -> Hospital:
         )
         files[f"{name}.csv"] = records
         files[f"{name}.toml"] = policy.replace("/patients", f"/{name}")
-    return Hospital(VICTIM, files | {"policy.toml": policy})
+        files[f"{name}.examples.toml"] = EXAMPLES
+    return Hospital(VICTIM, files | {"policy.toml": policy, "policy.examples.toml": EXAMPLES})
 
 
 def marked(age: str = "") -> str:
@@ -144,7 +146,13 @@ class Door:
             key=self.key,
             coordinator=self.coordinator.verify_key,
             log=self.log,
-            holdings=config.holdings(self.paths, settings),
+            intake=Intake(
+                VICTIM,
+                settings.officer_keys,
+                config.datasets(self.paths, settings),
+                self.paths.inbox,
+                self.said.append,
+            ),
             open_worker=lambda *job: self.keep((self.open_worker or real)(*job)),
             clock=utc_now,
         )

@@ -11,11 +11,11 @@ from dataspace import NAMES, DataSpace, hospital, one_line
 from processes import children, start_time
 
 from connector.audit import entries
+from connector.audit.ledger import JobAccount, fold
 from connector.clock import utc_now
 from coordinator.jobs import conduct
 from coordinator.jobs.states import JobState
 from coordinator.sandbox import Sandbox
-from node.ledger import JobAccount, fold
 from policies.privacy import Budget
 
 pytestmark = pytest.mark.slow

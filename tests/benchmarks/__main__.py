@@ -10,9 +10,14 @@ HERE = Path(__file__).parent
 sys.path[:0] = [str(HERE), str(HERE.parents[1])]
 
 import accuracy
+import catalogue
 import cold_start
 import exchange
 import log_append
+import negotiation
+import offer_filter
+import policy_engine
+import replay
 import stock_flower
 
 
@@ -44,9 +49,24 @@ def main() -> None:
     _title("One exchange with all nodes, over TLS")
     exchange.main()
 
+    _title("A catalogue request, filtered for one participant (EDC: 5.9 s for ten assets)")
+    catalogue.main()
+
+    _title("Negotiations between two connectors, and what one of them costs")
+    negotiation.main()
+
     _title("A durable log append")
     append, bare = log_append.seconds()
     print(f"{append * 1e6:6.0f} us, {append / bare:.2f} x a bare fdatasync of the same bytes")
+
+    _title("One decision with eight constraints and all reasons")
+    policy_engine.main()
+
+    _title("Replay of a log, on one core")
+    replay.main()
+
+    _title("A catalogue's offers, filtered for one participant")
+    offer_filter.main()
 
     _title("Start-up")
     ours, bare = _command_seconds("-m", "connector", "--help"), _command_seconds("-c", "pass")

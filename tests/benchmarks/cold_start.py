@@ -123,6 +123,10 @@ def _hospital(number: int, rows: int) -> Hospital:
             "minimum_participants = 3\nepsilon_per_job = 1.0\n"
             "not_before = 2020-01-01T00:00:00Z\nnot_after = 2100-01-01T00:00:00Z\n"
             "[budget]\nepsilon = 3.0\ndelta = 0.00001\n",
+            "policy.examples.toml": '[usual]\npurpose = "scientific-research"\n'
+            f'tasks = ["training.logistic"]\ncolumns = [{allowed}]\noutput = "model"\n'
+            '[[example]]\nname = "as the benchmark asks"\nexpect = "allow"\n'
+            '[[example]]\nname = "one hospital alone"\nexpect = "deny"\nhospitals = 1\n',
         },
     )
 

@@ -13,7 +13,7 @@ import pytest
 from connector import cli
 from connector.errors import LocalError
 
-VERBS = ("audit", "coordinator", "demo", "node")
+VERBS = ("audit", "conformance", "coordinator", "demo", "node", "policy")
 HEAVY = ("torch", "numpy", "flwr", "sqlalchemy", "pydantic", "opacus", "rich", "httpx")
 
 

@@ -316,6 +316,49 @@ def test_an_idle_node_receives_none_and_then_the_next_message(web: Web, node: No
         assert node.receive().payload == b"late"
 
 
+def test_a_node_that_computes_receives_what_is_urgent_and_nothing_else(
+    web: Web, node: Node
+) -> None:
+    with web.fleet.open_run() as run:
+        run.send(node.node_id, b"step")
+        step = node.receive()
+        run.send(node.node_id, b"another step")
+        assert node.client.receive_urgent(0.05) is None
+        run.send(node.node_id, b"stop", urgent=True)
+        urgent = node.client.receive_urgent(SECONDS)
+        assert urgent is not None
+        assert urgent.payload == b"stop"
+        assert node.client.receive_urgent(0.05) is None
+        node.client.reply(urgent, b"stopped")
+        node.client.reply(step, b"answer")
+        assert node.receive().payload == b"another step", "it stayed where it can be taken back"
+
+
+def test_what_is_urgent_comes_while_it_is_waited_for_and_among_other_messages(
+    web: Web, node: Node
+) -> None:
+    with ThreadPoolExecutor(1) as pool, web.fleet.open_run() as run:
+        waiting = pool.submit(_next_urgent, node)
+        run.send(node.node_id, b"another step")
+        run.send(node.node_id, b"stop", urgent=True)
+        assert waiting.result(SECONDS) == b"stop"
+        assert node.receive().payload == b"another step"
+
+
+def _next_urgent(node: Node) -> bytes:
+    while (message := node.client.receive_urgent(SECONDS)) is None:
+        pass
+    return message.payload
+
+
+def test_who_receives_again_ends_the_wait_for_urgent_messages(node: Node) -> None:
+    with ThreadPoolExecutor(1) as pool:
+        waiting = pool.submit(node.client.receive_urgent, 600.0)
+        while not waiting.done():
+            assert node.client.receive(0.01) is None
+        assert waiting.result() is None
+
+
 def test_a_held_request_ends_when_the_node_is_closed_by_another_thread(node: Node) -> None:
     with ThreadPoolExecutor(1) as pool:
         received = pool.submit(node.client.receive, 600.0)

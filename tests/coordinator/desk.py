@@ -189,7 +189,8 @@ class Road:
         self.patience = 0.0
         self.on_send: Callable[[], None] = lambda: None
 
-    def send(self, node_id: int, payload: bytes) -> str:
+    def send(self, node_id: int, payload: bytes, *, urgent: bool = False) -> str:
+        del urgent
         self.on_send()
         if self.closed:
             raise LocalError("RUN_CLOSED", "the run that this message belongs to has ended")

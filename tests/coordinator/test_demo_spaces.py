@@ -13,6 +13,7 @@ from coordinator.demo.space import Story
 from node import config
 from node.data import cohort
 from node.data.sources import open_file
+from policies import examples
 
 NOW = datetime(2026, 11, 22, tzinfo=UTC)
 HEART = Path(__file__).parents[3] / "shared" / "data" / "heart4"
@@ -31,6 +32,8 @@ def assert_nodes_read_the_same(story: Story, directory: Path) -> None:
                 (place / name).write_text(content)
         paths = config.Paths(place)
         (holding,) = config.holdings(paths, config.load(paths))
+        shown = examples.load(str(hospital.files["policy.examples.toml"]).encode(), "examples")
+        assert examples.run(holding.policy, shown).objection == ""
         source = holding.dataset.source
         columns = (*story.inputs, story.outcome)
         with open(open_file(source.path, source.max_bytes), "rb") as file:  # noqa: PTH123 - a descriptor

@@ -395,7 +395,7 @@ def test_enrolments_at_the_same_moment_stand_in_the_log_in_the_order_of_their_ti
         thread.start()
     for thread in threads:
         thread.join()
-    order = Order()
+    order = Order("hdab")
     for index, content in desk.log.read():
         order.check(index, content)
     assert len(desk.log) == len(asked)

@@ -42,7 +42,7 @@ def incident(time: datetime = NOW) -> entries.Incident:
 
 
 def written(log: Log) -> list[entries.Entry]:
-    order = Order()
+    order = Order("hdab")
     found = []
     for index, content in log.read():
         order.check(index, content)

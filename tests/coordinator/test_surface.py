@@ -1,4 +1,4 @@
-"""The coordinator's port: three paths, and requests that are slow, long or broken off."""
+"""The coordinator's port: few paths, and requests that are slow, long or broken off."""
 
 import asyncio
 from collections.abc import Awaitable, Callable
@@ -42,7 +42,8 @@ def ask(receive: Receive, path: str = "/v1/enrol", method: str = "POST") -> tupl
             "root_path": "", "query_string": b"", "headers": [], "scheme": "https",
             "server": ("127.0.0.1", 1), "client": ("127.0.0.1", 2), "http_version": "1.1",
         }  # fmt: skip
-        await Surface(Path("/nowhere"), fleet, redeem).app(scope, receive, send)
+        served = Surface(Path("/nowhere"), fleet, redeem, redeem)
+        await served.app(scope, receive, send)
         return sent[0]["status"], b"".join(event.get("body", b"") for event in sent[1:])
 
     return asyncio.run(call())
@@ -96,7 +97,7 @@ def test_all_other_paths_are_the_fleets() -> None:
 def test_nobody_upgrades_or_speaks_for_another_address(tmp_path: Path) -> None:
     certificates.create_authority(tmp_path, "hdab", utc_now())
     certificates.renew_server_certificate(tmp_path, "127.0.0.1", utc_now())
-    config = Surface(tmp_path, fleet, redeem).configure()
+    config = Surface(tmp_path, fleet, redeem, redeem).configure()
     assert config.http_protocol_class is Connection
     assert config.ws_protocol_class is None
     assert not config.proxy_headers

@@ -92,4 +92,11 @@ def activated(**changed: Any) -> entries.PolicyActivated:
         "not_before": NOW - timedelta(days=1),
         "not_after": NOW + timedelta(days=100),
     }
-    return entries.PolicyActivated(time=NOW, policy=Policy.model_validate(known | changed))
+    return entries.PolicyActivated(
+        time=NOW,
+        policy=Policy.model_validate(known | changed),
+        officers=("alice", "bob"),
+        signed_at=NOW,
+        signatures=(),
+        examples="sha256:e",
+    )

@@ -13,14 +13,17 @@ from connector import messages
 from connector.audit import entries
 from connector.audit.damage import read_entries
 from connector.audit.log import Log
+from connector.authoring import instructions
+from connector.authoring.instructions import ActivatePolicy, AnswerPermit, Instruction
+from connector.authoring.spool import KINDS, Inbox
 from connector.errors import LocalError
 from connector.features import FeatureMap
 from connector.identity import documents
 from connector.identity.keys import SigningKey
 from connector.jobs import JobSpec, Strategy, TaskCall
-from node.admission import Holding
 from node.data.dataset import Dataset
 from node.gate import Gate
+from node.intake import Intake
 from policies import purposes
 from policies.permit import Permit
 from policies.policy import Policy
@@ -42,6 +45,7 @@ DATASET = Dataset.model_validate(
     }
 )
 SCHEMA = DATASET.schema
+ALICE, BOB = SigningKey("alice", b"a" * 32), SigningKey("bob", b"b" * 32)
 WIDTH = 1
 
 
@@ -175,8 +179,12 @@ class Gatehouse:
     opened: int = 0
     rate: int = 1000
     seconds: float = 0.0
+    officers: tuple[SigningKey, ...] = (ALICE, BOB)
+    said: list[str] = field(default_factory=list)
+    signed: int = 0
 
     def __post_init__(self) -> None:
+        self.hand_in(self.activation(self.own_policy), ALICE, BOB)
         self.start()
 
     def start(self) -> None:
@@ -185,7 +193,13 @@ class Gatehouse:
             key=self.key,
             coordinator=self.coordinator.verify_key,
             log=self.log,
-            holdings=[Holding(DATASET, self.own_policy)],
+            intake=Intake(
+                "north",
+                [officer.verify_key for officer in self.officers],
+                [DATASET],
+                self.inbox.directory,
+                self.said.append,
+            ),
             open_worker=self._open,
             clock=lambda: self.now,
             messages_per_minute=self.rate,
@@ -200,6 +214,46 @@ class Gatehouse:
     def close(self) -> None:
         self.gate.close()
         self.log.close()
+
+    @property
+    def inbox(self) -> Inbox:
+        return Inbox(self.directory / "inbox")
+
+    def activation(self, one: Policy, **changed: Any) -> ActivatePolicy:
+        """Signed within the last hour, later than every one before."""
+        self.signed += 1
+        known: dict[str, Any] = {
+            "node": "north",
+            "policy": one,
+            "examples": "sha256:e",
+            "issued_at": self.now - timedelta(hours=1) + timedelta(seconds=self.signed),
+        }
+        return ActivatePolicy(**(known | changed))
+
+    def answer(self, granted: Permit, *, approved: bool = True, **changed: Any) -> AnswerPermit:
+        known: dict[str, Any] = {
+            "node": "north",
+            "dataset": DATASET.id,
+            "permit_id": granted.id,
+            "permit_digest": granted.digest,
+            "approved": approved,
+            "issued_at": self.now,
+        }
+        return AnswerPermit(**(known | changed))
+
+    def hand_in(self, instruction: Instruction, *by: SigningKey) -> str:
+        """Into the inbox, as the officers' commands do."""
+        document = instructions.sign(by[0], instruction)
+        for second in by[1:]:
+            document = documents.countersign(document, type(instruction), by[0].verify_key, second)
+        kind = next(name for name, one in KINDS.items() if isinstance(instruction, one))
+        return self.inbox.hand_in(kind, instruction.digest, document)
+
+    def activate(self, one: Policy) -> None:
+        """Two officers sign, and the running node follows."""
+        name = self.hand_in(self.activation(one), ALICE, BOB)
+        self.gate.take_in()
+        assert not self.inbox.verdict(name), self.said
 
     def _open(self, dataset: Dataset, job: JobSpec) -> StandIn:
         del dataset, job

@@ -9,10 +9,10 @@ import pytest
 from bookkeeping import LATER, MECHANISMS, NOW, Plan, activated, decided, ended, reserved
 from rich.console import Console
 
+from connector.audit.ledger import fold
 from connector.audit.log import Log
 from connector.identity.keys import SigningKey
 from node.budget import _BAR, Account, accounts, picture
-from node.ledger import fold
 from policies.privacy import NOTHING, ORDERS, Budget, Cost
 
 LOUD, QUIET = MECHANISMS[0], MECHANISMS[2]

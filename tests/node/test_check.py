@@ -2,10 +2,15 @@
 
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 
 import pytest
 
-from node import templates
+from connector.audit import entries
+from connector.audit.log import Log
+from connector.authoring.spool import Inbox
+from connector.identity.keys import SigningKey
+from node import config, templates
 from node.check import check
 from node.config import Paths
 from policies.errors import Error
@@ -34,7 +39,61 @@ def lines(directory: Path, now: datetime = NOW) -> list[str]:
 
 
 def warnings(directory: Path, now: datetime = NOW) -> list[str]:
-    return [line for line in lines(directory, now) if line.startswith("  !")]
+    """Without what is said of officers and of activation."""
+    found = [line for line in lines(directory, now) if line.startswith("  !")]
+    return [line for line in found if "commensal policy activate" not in line]
+
+
+def activate(directory: Path, *, version: int, **changed: Any) -> None:
+    """As the node would log it."""
+    paths = Paths(directory)
+    (holding,) = config.holdings(paths, config.load(paths))
+    entry = entries.PolicyActivated(
+        time=NOW,
+        policy=holding.policy.model_copy(update={"version": version, **changed}),
+        officers=("alice+00000000+AAAA", "bob+00000000+BBBB"),
+        examples="sha256:e",
+        signed_at=NOW,
+        signatures=(),
+    )
+    with Log.open(paths.log, SigningKey("ward", b"w" * 32)) as log:
+        log.append([entries.spell(entry)])
+
+
+def test_a_policy_that_is_only_a_file_decides_nothing_and_the_command_is_named(ward: Path) -> None:
+    found = "\n".join(lines(ward))
+    assert "! node.toml names no officers" in found
+    assert "! no policy is active, so nothing is offered" in found
+    assert f"commensal policy activate {ward}/policy.toml --data {ward} --key" in found
+
+
+def test_a_policy_that_two_officers_signed_is_said_to_wait_for_the_node(ward: Path) -> None:
+    paths = Paths(ward)
+    (holding,) = config.holdings(paths, config.load(paths))
+    Inbox(paths.inbox).hand_in("activate", holding.policy.digest, "{}")
+    found = "\n".join(lines(ward))
+    assert "signed by two officers: it becomes active when the node starts" in found
+    assert "commensal policy activate" not in found
+
+
+def test_the_active_policy_is_said_with_who_signed_for_it(ward: Path) -> None:
+    activate(ward, version=1)
+    assert "  active since 2026-06-01 00:00 UTC, signed by alice and bob" in lines(ward)
+
+
+def test_a_file_that_differs_from_what_decides_is_said_with_the_command(ward: Path) -> None:
+    activate(ward, version=1)
+    edit(ward, "policy.toml", "version = 1", "version = 2")
+    (line,) = [line for line in lines(ward) if "is not what decides" in line]
+    assert "ward/research version 1 does" in line
+    assert "commensal policy activate" in line
+
+
+def test_an_active_policy_for_columns_that_the_dataset_has_lost_is_said(ward: Path) -> None:
+    activate(ward, version=1, columns=("age", "weight"))
+    (line,) = [line for line in lines(ward) if "does not fit" in line]
+    assert line.startswith("  ! ")
+    assert "names column weight" in line
 
 
 def test_the_files_to_start_from_can_be_used_as_they_are(ward: Path) -> None:

@@ -7,9 +7,9 @@ from typing import Any
 import pytest
 
 from connector.errors import LocalError
+from connector.identity.keys import SigningKey
 from node import config
-from node.config import Paths
-from node.gate import Holding
+from node.config import Holding, Paths
 
 NODE = """\
 name = "north"
@@ -183,6 +183,36 @@ def test_a_huge_configuration_is_refused_before_it_is_parsed(paths: Paths) -> No
 def test_a_node_without_datasets_is_refused(paths: Paths) -> None:
     paths.config.write_text('name = "north"\n')
     assert "datasets" in refused(paths).message
+
+
+def officers(*names: str) -> str:
+    keys = [SigningKey(name, bytes([number]) * 32) for number, name in enumerate(names)]
+    return f"officers = {[key.verify_key.vkey for key in keys]}\n"
+
+
+def test_officers_are_none_or_two_and_more(paths: Paths) -> None:
+    assert config.load(paths).officer_keys == ()
+    paths.config.write_text(officers("alice", "bob", "carol") + NODE)
+    names = [key.name for key in config.load(paths).officer_keys]
+    assert names == ["alice", "bob", "carol"]
+
+
+@pytest.mark.parametrize(
+    ("line", "says"),
+    [
+        (officers("alice"), "one alone"),
+        (officers("alice", "alice"), "same name"),
+        (officers("alice", "bob").replace("bob+", "bob-"), "commensal policy officer"),
+        ('officers = ["alice", "bob"]\n', "commensal policy officer"),
+        ('officers = "alice"\n', "officers"),
+    ],
+)
+def test_officers_that_are_not_two_people_are_refused(paths: Paths, line: str, says: str) -> None:
+    paths.config.write_text(line + NODE)
+    error = refused(paths)
+    assert error.code == "CONFIG_INVALID"
+    assert says in error.message
+    assert "Value error" not in error.message
 
 
 def test_two_policies_for_one_dataset_are_refused(paths: Paths) -> None:

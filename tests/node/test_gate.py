@@ -1,26 +1,32 @@
 """Admit, reserve, compute, release: every way in and every way to be turned away."""
 
+import json
 from collections.abc import Callable, Iterator
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
+import gatehouse
 import numpy as np
 import pytest
-from gatehouse import DATASET, NOW, Gatehouse, failing, permit, policy, spec
+from gatehouse import ALICE, BOB, DATASET, NOW, Gatehouse, failing, permit, policy, spec
 
 from connector import messages
 from connector.audit import entries
+from connector.audit.ledger import Ledger
 from connector.audit.order import Order
 from connector.audit.verify import verify
 from connector.errors import LocalError
 from connector.identity import documents
 from connector.identity.keys import SigningKey
 from connector.jobs import parse_spec
+from connector.protocol import Terms
 from connector.schema import Column
-from node.ledger import Ledger
 from policies import engine, purposes
+from policies import policy as policies
 from policies.decision import Verdict
+from policies.odrl.lower import lower
+from policies.odrl.write import write
 from policies.permit import Permit
 from policies.privacy import NOTHING
 from policies.request import Facts
@@ -33,7 +39,7 @@ def house(tmp_path: Path) -> Iterator[Gatehouse]:
     made = Gatehouse(tmp_path)
     yield made
     made.close()
-    order = Order()
+    order = Order("north")
     assert verify(tmp_path / "log", made.key.verify_key, order.check).ok
 
 
@@ -253,8 +259,7 @@ def test_an_exceptions_text_never_leaves_and_is_not_logged(house: Gatehouse) -> 
 
 
 def test_a_cohort_that_is_too_small_is_refused(house: Gatehouse) -> None:
-    house.own_policy = policy(minimum_cohort=80)  # of about 200 people, 50 are held out
-    house.restart()
+    house.activate(policy(version=2, minimum_cohort=80))  # of about 200 people, 50 are held out
     answer = house.begin(spec(permit()), permit())
     assert answer["rules"] == ["policy.cohort"]
     assert house.worker.closed
@@ -271,8 +276,7 @@ def test_a_permit_that_ends_stops_the_job_in_its_next_round(house: Gatehouse) ->
 
 
 def test_a_policy_that_ends_stops_the_job_in_its_next_round(house: Gatehouse) -> None:
-    house.own_policy = policy(not_after=NOW + timedelta(minutes=30))
-    house.restart()
+    house.activate(policy(version=2, not_after=NOW + timedelta(minutes=30)))
     job = spec(permit())
     house.begin(job, permit())
     assert house.step(job, 1, "training.logistic")["status"] == "ok"
@@ -282,10 +286,11 @@ def test_a_policy_that_ends_stops_the_job_in_its_next_round(house: Gatehouse) ->
     assert house.worker.calls == 1
 
 
-def test_a_tightened_policy_stops_a_job_after_a_restart(house: Gatehouse) -> None:
+def test_a_tightened_policy_stops_a_job_at_once_and_after_a_restart(house: Gatehouse) -> None:
     job = spec(permit())
     house.begin(job, permit())
-    house.own_policy = policy(version=2, columns=("died",))
+    house.hand_in(house.activation(policy(version=2, columns=("died",))), ALICE, BOB)
+    assert house.step(job, 1, "training.logistic")["rules"] == ["policy.columns"]
     house.restart()
     assert house.step(job, 1, "training.logistic")["rules"] == ["policy.columns"]
     assert [e.policy.version for e in house.entries(entries.PolicyActivated)] == [1, 2]
@@ -323,6 +328,18 @@ def test_other_bounds_than_the_hospital_declares_are_refused(house: Gatehouse) -
     )
     features = job.features.model_copy(update={"columns": (narrow,)})
     assert house.begin(spec(permit(), features=features), permit())["code"] == "SCHEMA_MISMATCH"
+
+
+def test_a_column_that_the_dataset_does_not_have_is_refused_whatever_the_policy_lists(
+    house: Gatehouse, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    job = spec(permit())
+    house.begin(job, permit())
+    fewer = gatehouse.DATASET.model_copy(update={"columns": gatehouse.DATASET.columns[1:]})
+    monkeypatch.setattr(gatehouse, "DATASET", fewer)
+    house.restart()
+    assert house.begin(spec(permit(), id="job-2"), permit())["code"] == "SCHEMA_MISMATCH"
+    assert house.step(job, 1, "training.logistic")["code"] == "SCHEMA_MISMATCH"
 
 
 def test_a_dataset_that_is_not_held_here_is_refused(house: Gatehouse) -> None:
@@ -401,6 +418,15 @@ def test_an_offer_says_what_is_allowed_but_not_what_is_left(house: Gatehouse) ->
     assert offer["dataset"] == "north/patients"
     assert "budget" not in offer["policy"]
     assert offer["policy"]["epsilon_per_job"] == "1"
+
+
+def test_an_offer_of_a_policy_in_odrl_does_not_tell_its_rules(house: Gatehouse) -> None:
+    in_odrl = policies.parse(write(lower(policy(version=2))), "policy")
+    assert "budgetEpsilon" in in_odrl.rules
+    house.activate(in_odrl)
+    (offer,) = house.send("describe", {})["offers"]
+    assert set(offer["policy"]) == set(Terms.model_fields)
+    assert "budget" not in json.dumps(offer)
 
 
 def test_the_parallel_folds_of_a_job_cost_the_larger_one() -> None:
@@ -499,10 +525,18 @@ def test_the_answers_about_cohorts_rest_on_one_noisy_count_that_is_paid_for(
 def test_a_new_policy_counts_anew_and_pays_again(house: Gatehouse) -> None:
     house.begin(spec(permit()), permit())
     once = house.gate.ledger.counting[DATASET.id]
-    house.own_policy = policy(version=2)
-    house.restart()
+    house.activate(policy(version=2))
     house.begin(spec(permit(), epsilon="0.1", id="job-2"), permit())
     assert house.gate.ledger.counting[DATASET.id] == once + once
+
+
+def test_a_job_under_way_goes_on_under_a_new_policy_that_allows_it(house: Gatehouse) -> None:
+    job = spec(permit(), epsilon="0.5")
+    house.begin(job, permit())
+    assert house.step(job, 1, "training.logistic")["status"] == "ok"
+    house.activate(policy(version=2))
+    assert house.step(job, 2, "training.logistic")["status"] == "ok"
+    assert len(house.entries(entries.Counted)) == 2
 
 
 def test_records_that_changed_end_the_job_here(house: Gatehouse) -> None:
@@ -587,7 +621,7 @@ def test_stopping_ends_what_is_being_computed(house: Gatehouse) -> None:
 def test_a_message_to_a_gate_that_lost_its_dataset_is_refused(house: Gatehouse) -> None:
     job = spec(permit())
     house.begin(job, permit())
-    house.gate._admission.holdings.clear()
+    house.gate._admission.datasets.clear()
     assert house.step(job, 1, "training.logistic")["code"] == "DATASET_UNKNOWN"
 
 
@@ -608,4 +642,4 @@ def test_the_decision_can_be_replayed_from_the_log_alone(house: Gatehouse) -> No
             persons=int(counted.people * min(job.holdout, 1 - job.holdout)),
         ),
     )
-    assert again == decided.decision
+    assert again.decision() == decided.decision

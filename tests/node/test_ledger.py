@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from hypothesis.stateful import Bundle, RuleBasedStateMachine, invariant, rule
 
 from connector.audit import entries
-from node.ledger import Ledger, fold, planned_cost
+from connector.audit.ledger import Ledger, fold, planned_cost
 from policies.decision import Verdict
 from policies.privacy import NOTHING, Cost
 
@@ -84,6 +84,29 @@ def test_an_ended_job_does_not_open_again() -> None:
     ledger = fold(log)
     assert not ledger.jobs["job-1"].is_open(NOW)
     assert ledger.spent("north/patients", NOW) == NOTHING
+
+
+def test_jobs_that_are_over_leave_exactly_what_was_reserved_for_them() -> None:
+    log: list[Any] = [decided(f"job-{number}", PLAN) for number in range(7)]
+    log += [ended(f"job-{number}") for number in range(7)]
+    assert fold(log).spent("north/patients", NOW) == NOTHING
+    log.insert(7, reserved("job-3", "train", QUIET))
+    assert fold(log).spent("north/patients", NOW) == QUIET.cost
+    assert fold(log).spent("north/patients", NOW, without="job-3") == NOTHING
+
+
+def test_time_that_passed_in_the_log_counts_as_time_that_passed_since() -> None:
+    until = NOW + timedelta(days=1)
+    log: list[Any] = [decided(f"job-{number}", PLAN, until=until) for number in range(3)]
+    log.append(reserved("job-1", "train", LOUD))
+    log.append(decided("later", {"train": (QUIET, 1)}, time=until, until=LATER))
+    ledger = fold(log)
+    assert ledger.spent("north/patients", until) == LOUD.cost + QUIET.cost
+    assert ledger.spent("north/patients", until, without="job-1") == QUIET.cost
+    assert ledger.spent("north/patients", until, without="job-0") == LOUD.cost + QUIET.cost
+    assert ledger.spent("north/patients", LATER) == LOUD.cost
+    ledger.apply(reserved("job-0", "train", LOUD))
+    assert ledger.spent_under("permit-1", "north/patients", LATER) == LOUD.cost + LOUD.cost
 
 
 def test_a_reservation_after_the_end_counts_all_the_same() -> None:

@@ -6,17 +6,20 @@ from pathlib import Path
 
 import pytest
 
+from connector.authoring import files
 from connector.clock import utc_now
 from connector.errors import LocalError
 from connector.folds import Split
 from node import config, templates
 from node.config import Paths
 from node.data import cohort
+from policies import examples
 
 
 def test_the_templates_are_a_configuration_once_there_is_a_file(tmp_path: Path) -> None:
     written = templates.write(tmp_path / "north", "north")
-    assert [path.name for path in written] == ["node.toml", "policy.toml"]
+    names = ["node.toml", "policy.toml", "policy.examples.toml"]
+    assert [path.name for path in written] == names
     paths = Paths(tmp_path / "north")
     settings = config.load(paths)
     assert settings.name == "north"
@@ -32,12 +35,19 @@ def test_the_templates_are_a_configuration_once_there_is_a_file(tmp_path: Path) 
     assert view.columns["died"].tolist() == [1, 0, 1]
 
 
+def test_the_policy_to_start_from_comes_with_examples_that_pass(tmp_path: Path) -> None:
+    templates.write(tmp_path, "north")
+    policy = files.read_policy(tmp_path / "policy.toml")
+    report = examples.run(policy, files.read_examples(tmp_path / "policy.toml", None))
+    assert report.objection == ""
+
+
 def test_the_directory_is_the_hospitals_own(tmp_path: Path) -> None:
     templates.write(tmp_path / "north", "north")
     assert stat.S_IMODE((tmp_path / "north").stat().st_mode) == 0o700
 
 
-@pytest.mark.parametrize("name", ["node.toml", "policy.toml"])
+@pytest.mark.parametrize("name", ["node.toml", "policy.toml", "policy.examples.toml"])
 def test_nothing_is_overwritten_and_nothing_half_written(tmp_path: Path, name: str) -> None:
     (tmp_path / name).write_text("mine")
     with pytest.raises(LocalError) as refusal:

@@ -14,6 +14,17 @@ from policies import policy as policies
 from policies.errors import PolicyError
 from policies.permit import Permit
 
+
+def test_a_digest_cannot_be_set_but_follows_from_the_content() -> None:
+    one = permit()
+    for digest in (one.digest, "sha256:00"):
+        with pytest.raises(TypeError, match="follows from its content"):
+            one.digest = digest
+    assert one.digest == permit().digest
+    with pytest.raises(ValueError, match="frozen"):
+        one.id = "permit-2"
+
+
 json_values = st.recursive(
     st.none() | st.booleans() | st.integers(-(2**53) + 1, 2**53 - 1) | st.text(),
     lambda inner: (

@@ -9,19 +9,21 @@ from builders import NOW, facts, permit, policy, request
 
 from policies import engine, purposes
 from policies.decision import Verdict, verdict_of
-from policies.privacy import SampledGaussian
+from policies.privacy import SampledGaussian, epsilon
 from policies.request import Facts, UsageRequest
 
 
 def failed(rules: engine.Evaluate, asked: UsageRequest, known: Facts) -> set[str]:
-    decision = rules(asked, known)
-    assert decision.verdict is (Verdict.DENY if decision.failed else Verdict.ALLOW)
-    return {constraint.rule for constraint in decision.failed}
+    outcome = rules(asked, known)
+    decision = outcome.decision()
+    assert decision.verdict is outcome.verdict is verdict_of(decision.constraints)
+    assert {constraint.rule for constraint in decision.failed} == set(outcome.failed)
+    return set(outcome.failed)
 
 
 def test_a_request_that_fits_everything_is_allowed() -> None:
     granted = permit()
-    decision = engine.compile(policy())(request(granted), facts(granted))
+    decision = engine.compile(policy())(request(granted), facts(granted)).decision()
     assert decision.verdict is Verdict.ALLOW
     assert all(constraint.satisfied for constraint in decision.constraints)
     assert decision.policy_digest == policy().digest
@@ -102,6 +104,15 @@ def test_two_datasets_of_one_hospital_are_one_hospital() -> None:
     assert rules == {"ehds.art68.participants", "policy.participants"}
 
 
+def test_a_permit_that_was_taken_back_does_not_entitle_whatever_it_says() -> None:
+    granted = permit()
+    outcome = engine.compile(policy())(request(granted), facts(granted, revoked=True))
+    assert outcome.failed == ("ehds.art63.revoked",)
+    (constraint,) = [one for one in outcome.constraints if one.rule == "ehds.art63.revoked"]
+    assert constraint.actual == "revoked or suspended"
+    assert "Art. 63(3)" in constraint.basis
+
+
 def test_without_a_verified_permit_everything_that_rests_on_it_fails() -> None:
     rules = failed(engine.compile(policy()), request(permit()), facts(None))
     assert rules == {
@@ -138,6 +149,21 @@ def test_another_permit_than_the_job_names_does_not_entitle() -> None:
 def test_what_the_hospital_does_not_allow_is_named(changed: dict[str, Any], rule: str) -> None:
     granted = permit()
     assert failed(engine.compile(policy(**changed)), request(granted), facts(granted)) == {rule}
+
+
+@pytest.mark.parametrize(
+    "changed",
+    [
+        {"minimum_participants": 4},
+        {"minimum_cohort": 100},
+        {"not_before": NOW},
+        {"not_after": NOW + timedelta(microseconds=1)},
+    ],
+)
+def test_a_bound_itself_is_within(changed: dict[str, Any]) -> None:
+    granted = permit()
+    evaluate = engine.compile(policy(**changed))
+    assert not failed(evaluate, request(granted), facts(granted, persons=100))
 
 
 def test_a_job_may_not_hold_its_cost_for_longer_than_the_policy_says() -> None:
@@ -180,9 +206,10 @@ def test_what_was_spent_under_the_permit_counts_by_itself() -> None:
 
 def test_a_cohort_that_was_not_counted_never_entitles() -> None:
     granted = permit()
-    decision = engine.compile(policy())(request(granted), facts(granted, persons=None))
-    assert decision.verdict is Verdict.UNDETERMINED
-    assert not decision.failed
+    outcome = engine.compile(policy())(request(granted), facts(granted, persons=None))
+    assert outcome.verdict is Verdict.UNDETERMINED
+    assert not outcome.failed
+    assert outcome.open == ("policy.cohort",)
 
 
 def test_a_cohort_that_was_not_counted_does_not_hide_a_denial() -> None:
@@ -199,18 +226,71 @@ def test_a_decision_does_not_tell_the_size_of_the_cohort() -> None:
     granted = permit()
     evaluate = engine.compile(policy())
     for fewer, more in ((3, 99), (100, 98_765)):
-        assert evaluate(request(granted), facts(granted, persons=fewer)) == evaluate(
-            request(granted), facts(granted, persons=more)
+        few, many = (
+            evaluate(request(granted), facts(granted, persons=count)).decision()
+            for count in (fewer, more)
         )
+        assert few == many
 
 
 def test_every_failed_constraint_has_a_remedy() -> None:
     own = policy(tasks=("x",), columns=("y",), minimum_cohort=999, minimum_participants=99)
-    decision = engine.compile(own)(request(permit()), facts(None))
+    decision = engine.compile(own)(request(permit()), facts(None)).decision()
+    assert decision.failed
     assert all(constraint.remedy for constraint in decision.failed)
 
 
 def test_the_same_question_gets_the_same_answer() -> None:
     granted = permit()
-    first = engine.compile(policy())(request(granted), facts(granted))
-    assert engine.compile(policy())(request(granted), facts(granted)) == first
+    first = engine.compile(policy())(request(granted), facts(granted)).decision()
+    assert engine.compile(policy())(request(granted), facts(granted)).decision() == first
+
+
+def test_a_part_of_an_allowed_purpose_is_allowed_and_a_broader_one_is_not() -> None:
+    part, whole = (
+        purposes.by_name(name).iri for name in ("train-ai-systems", "scientific-research")
+    )
+    for allowed, asked, rules in (
+        ("scientific-research", part, set()),
+        ("train-ai-systems", whole, {"policy.purpose"}),
+    ):
+        granted = permit(purpose=asked)
+        evaluate = engine.compile(policy(purposes=(allowed,)))
+        assert failed(evaluate, request(granted, purpose=asked), facts(granted)) == rules
+
+
+def test_a_job_may_pursue_a_part_of_its_permits_purpose_but_not_more() -> None:
+    part = purposes.by_name("train-algorithms").iri
+    granted = permit()
+    assert not failed(engine.compile(policy()), request(granted, purpose=part), facts(granted))
+    narrow = permit(purpose=part)
+    rules = failed(
+        engine.compile(policy()), request(narrow, purpose=permit().purpose), facts(narrow)
+    )
+    assert rules == {"ehds.art68.use"}
+
+
+@pytest.mark.parametrize(
+    ("answer", "verdict"),
+    [(None, Verdict.UNDETERMINED), (True, Verdict.ALLOW), (False, Verdict.DENY)],
+)
+def test_a_policy_can_ask_for_a_persons_approval(answer: bool | None, verdict: Verdict) -> None:
+    granted = permit()
+    outcome = engine.compile(policy(approval="person"))(
+        request(granted), facts(granted, approved=answer)
+    )
+    assert outcome.verdict is verdict
+    assert (*outcome.failed, *outcome.open) == (() if answer else ("policy.approval",))
+    assert verdict_of(outcome.constraints) is verdict
+
+
+@pytest.mark.parametrize("cap", ["0.31", "0.2", "0.05", "1.0", "3"])
+def test_the_cap_on_a_job_is_the_epsilon_that_is_shown(cap: str) -> None:
+    granted = permit(epsilon="90")
+    own = policy(epsilon_per_job=cap, budget={"epsilon": "90", "delta": "0.00001"})
+    evaluate = engine.compile(own)
+    for noise in range(1, 60):
+        planned = SampledGaussian(Decimal(noise), Decimal("0.5"), 3).cost
+        over = epsilon(planned, Decimal("0.00001")) > Decimal(cap)
+        rules = failed(evaluate, request(granted), facts(granted, planned=planned))
+        assert rules == ({"policy.epsilon-per-job"} if over else set())

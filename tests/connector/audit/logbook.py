@@ -6,14 +6,26 @@ from typing import Any
 
 from connector.audit import entries
 from connector.audit.order import planned
+from connector.authoring import instructions
+from connector.authoring.instructions import (
+    ActivatePolicy,
+    AnswerPermit,
+    Instruction,
+    RecordDuty,
+)
 from connector.features import FeatureMap
+from connector.identity import documents
+from connector.identity.keys import SigningKey, VerifyKey
 from connector.jobs import JobSpec, Strategy, TaskCall
+from connector.revocation import Revocation
 from policies.decision import Constraint, Decision, Verdict
 from policies.policy import Policy
 from policies.privacy import SampledGaussian
 from policies.request import UsageRequest
 
+HDAB = SigningKey("hdab", b"c" * 32)
 NOW = datetime(2026, 11, 22, 12, tzinfo=UTC)
+ALICE, BOB = SigningKey("alice", b"a" * 32), SigningKey("bob", b"b" * 32)
 _TRAINING = {
     "clipping_norm": "1",
     "noise_multiplier": "1.5",
@@ -103,6 +115,55 @@ def decision(*satisfied: bool | None, verdict: Verdict, **changed: Any) -> Decis
     return Decision(**(known | changed))
 
 
+def followed(instruction: Instruction, time: datetime, *by: SigningKey) -> Any:
+    """The entry of an instruction that each of these has signed, whoever they are."""
+    signatures: dict[VerifyKey, str] = {}
+    for key in by:
+        text, own = documents.sign(key, instruction), (key.verify_key,)
+        signatures.update(documents.verify_all(text, type(instruction), own)[1])
+    return instructions.entry(instruction, signatures, time)
+
+
+def activated(
+    seconds: int = 0, *by: SigningKey, policy: Policy = POLICY
+) -> entries.PolicyActivated:
+    """An activation, signed by Alice and Bob if by nobody else."""
+    instruction = ActivatePolicy(
+        node="north", policy=policy, examples="sha256:e", issued_at=after(seconds)
+    )
+    entry: entries.PolicyActivated = followed(instruction, after(seconds), *(by or (ALICE, BOB)))
+    return entry
+
+
+def answered(
+    seconds: int = 0, *by: SigningKey, approved: bool = True, **changed: Any
+) -> entries.Approved:
+    """An answer, signed by Alice if by nobody else; `changed` before that."""
+    known: dict[str, Any] = {
+        "node": "north",
+        "dataset": "north/patients",
+        "permit_id": "permit-1",
+        "permit_digest": "sha256:01",
+        "issued_at": after(seconds),
+    }
+    instruction = AnswerPermit(approved=approved, **(known | changed))
+    entry: entries.Approved = followed(instruction, after(seconds), *(by or (ALICE,)))
+    return entry
+
+
+def recorded(step: str, seconds: int = 0, **changed: Any) -> Any:
+    """A record of a duty, signed by Bob; `changed` before that."""
+    known: dict[str, Any] = {
+        "node": "north",
+        "step": step,
+        "permit_id": "permit-1",
+        "duty": "ehds.art61.results",
+        "evidence": "sha256:" + "0" * 64,
+        "issued_at": after(seconds),
+    }
+    return followed(RecordDuty(**(known | changed)), after(seconds), BOB)
+
+
 def decided(seconds: int = 0, **changed: Any) -> entries.Decided:
     known: dict[str, Any] = {
         "time": after(seconds),
@@ -136,6 +197,33 @@ def released(seconds: int = 0, **changed: Any) -> entries.Released:
     return entries.Released(**(known | changed))
 
 
+def revoked(seconds: int = 0, **changed: Any) -> entries.PermitRevoked:
+    """A statement and the entry that repeats it; `changed` is of the entry alone."""
+    said = {
+        "permit_id": "permit-1",
+        "permit_digest": "sha256:01",
+        "effect": "revoked",
+        "reason": "non-compliance",
+    }
+    statement = Revocation.model_validate(said | {"revoked_at": NOW})
+    known: dict[str, Any] = {
+        "time": after(seconds),
+        **said,
+        "actor": HDAB.verify_key.vkey,
+        "document": documents.sign(HDAB, statement),
+    }
+    return entries.PermitRevoked(**(known | changed))
+
+
+CONTRACT: dict[str, Any] = {
+    "process": "urn:uuid:1",
+    "process_kind": "negotiation",
+    "counterparty": "hdab",
+    "dataset": "north/patients",
+    "agreement": "urn:uuid:2",
+}
+
+
 def one_of_each() -> list[entries.Entry]:
     time = {"time": NOW}
     step = {"job": JOB, "round": 1, "task": "training.logistic"}
@@ -147,7 +235,9 @@ def one_of_each() -> list[entries.Entry]:
             membership_digest="m",
             not_after=after(9),
         ),
-        entries.PolicyActivated(**time, policy=POLICY),
+        entries.Revoked(**time, participant="north", signing_key="north+1234abcd+AQID"),
+        activated(),
+        answered(),
         entries.Counted(
             **time, dataset="north/patients", policy_digest="p", people=90, mechanism=MECHANISM
         ),
@@ -162,5 +252,54 @@ def one_of_each() -> list[entries.Entry]:
         entries.Received(**time, **step, sender="north", message="m"),
         entries.Labelled(**time, job=JOB, subject="s", label_digest="l"),
         entries.Reviewed(**time, job=JOB, subject="s", reviewer="Dr. A", verdict="approved"),
+        entries.ContractMoved(
+            **time,
+            **CONTRACT,
+            peer_process="urn:uuid:3",
+            role="provider",
+            permit_digest="sha256:" + "1" * 64,
+            before="VERIFIED",
+            after="FINALIZED",
+            by="provider",
+            reasons=("policy.budget",),
+        ),
+        entries.ContractJudged(
+            **time,
+            **CONTRACT,
+            moment="request",
+            answer="deny",
+            reasons=("PERMIT_MISSING",),
+        ),
+        entries.AgreementEnded(
+            **time,
+            counterparty="hdab",
+            dataset="north/patients",
+            agreement="urn:uuid:2",
+            role="provider",
+            reasons=("ehds.art63.revoked",),
+        ),
+        entries.ContractRefused(
+            **time, caller="", place="/negotiations/request", code="DSP_UNAUTHENTICATED"
+        ),
+        entries.ContractUndelivered(
+            **time,
+            process="urn:uuid:1",
+            counterparty="hdab",
+            message="ContractAgreementMessage",
+            code="SILENCE",
+        ),
+        entries.Pulled(
+            **time,
+            artefact="sha256:01",
+            recipient="did:web:hospital.example",
+            first=0,
+            size=10,
+            transfer="urn:uuid:1",
+            agreement="urn:uuid:2",
+        ),
+        recorded("began", duty="ehds.art61.finding", days=5),
+        recorded("extended", until=NOW.date()),
+        recorded("done"),
+        revoked(),
         entries.Incident(**time, code="CLOCK_WENT_BACK"),
     ]

@@ -3,6 +3,7 @@ from datetime import UTC, datetime
 
 import pytest
 from click.testing import CliRunner
+from logbook import ALICE, BOB, activated
 
 from connector.audit.cli import audit
 from connector.audit.entries import Incident, Refused
@@ -47,6 +48,29 @@ def test_verify_takes_a_pinned_key_as_text_or_as_a_file(node, tmp_path):
         outcome = _run("verify", node / "log", "--key", pinned)
         assert outcome.exit_code == 0
         assert "! not pinned" not in outcome.output
+
+
+def test_verify_says_whose_signatures_the_officers_are_unless_they_are_pinned(tmp_path):
+    entry = activated()
+    with Log(tmp_path / "log", SigningKey("north", bytes(range(32)))) as log:
+        log.append([entry.encode()])
+    unpinned = _run("verify", tmp_path)
+    assert unpinned.exit_code == 0
+    assert "two of the keys that the log names signed every policy" in unpinned.output
+    assert "! officers not pinned: the log itself names the keys of alice, bob" in unpinned.output
+    (tmp_path / "bob.vkey").write_text(BOB.verify_key.vkey + "\n")
+    officers = ("--officer", ALICE.verify_key.vkey, "--officer", tmp_path / "bob.vkey")
+    pinned = _run("verify", tmp_path, *officers)
+    assert pinned.exit_code == 0
+    assert "two of the officers that you named signed every policy" in pinned.output
+    assert "officers not pinned" not in pinned.output
+    forged = _run("verify", tmp_path, *officers[:2])
+    assert forged.exit_code == 1
+    assert "a key of bob that you did not name" in forged.output
+
+
+def test_a_log_in_which_no_officer_signed_says_nothing_of_officers(node):
+    assert "officers not pinned" not in _run("verify", node).output
 
 
 def test_a_damaged_log_is_one_clear_line_and_exit_code_1(node):

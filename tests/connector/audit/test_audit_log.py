@@ -1,4 +1,5 @@
 import errno
+import fcntl
 import os
 import threading
 import time
@@ -84,6 +85,15 @@ def test_a_second_writer_is_turned_away_until_the_first_is_done(tmp_path):
     with Log.open(tmp_path, KEY):
         assert _refused(Log.open, tmp_path, KEY) == "LOG_LOCKED"
     Log.open(tmp_path, KEY).close()
+
+
+def test_a_question_whether_the_log_is_written_does_not_keep_a_writer_away(tmp_path, monkeypatch):
+    Log.open(tmp_path, KEY).close()
+    asking = os.open(tmp_path / "lock", os.O_RDONLY)
+    fcntl.flock(asking, fcntl.LOCK_SH)
+    monkeypatch.setattr(time, "sleep", lambda _seconds: fcntl.flock(asking, fcntl.LOCK_UN))
+    Log.open(tmp_path, KEY).close()
+    os.close(asking)
 
 
 def test_a_closed_log_refuses_everything(tmp_path):

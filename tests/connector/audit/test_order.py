@@ -6,10 +6,27 @@ from decimal import Decimal
 from typing import Any
 
 import pytest
-from logbook import JOB, REQUEST, SPEC, after, decided, decision, one_of_each, released, reserved
+from logbook import (
+    ALICE,
+    BOB,
+    JOB,
+    POLICY,
+    REQUEST,
+    SPEC,
+    activated,
+    after,
+    answered,
+    decided,
+    decision,
+    one_of_each,
+    recorded,
+    released,
+    reserved,
+)
 
 from connector.audit import entries
 from connector.audit.order import Order, planned
+from connector.identity.keys import SigningKey
 from policies.decision import Verdict
 from policies.errors import PolicyError
 from policies.privacy import SampledGaussian
@@ -22,9 +39,10 @@ EVALUATION: dict[str, Any] = {
 }
 
 
-def check(log: Iterable[entries.Entry]) -> None:
-    order = Order()
-    for index, entry in enumerate(log):
+def check(log: Iterable[entries.Entry], *, first: entries.Entry | None = None) -> None:
+    """A log that begins with the activation of the policy that decides in it."""
+    order = Order("north")
+    for index, entry in enumerate([first or activated(), *log]):
         order.check(index, entry.encode())
 
 
@@ -53,7 +71,7 @@ def test_a_log_in_order_passes() -> None:
 
 
 def test_every_kind_of_entry_passes() -> None:
-    check(one_of_each())
+    check(one_of_each()[1:], first=one_of_each()[0])
 
 
 def test_a_time_before_the_one_before_is_found() -> None:
@@ -177,5 +195,154 @@ def test_a_step_is_released_once() -> None:
 
 def test_what_is_no_entry_is_found() -> None:
     with pytest.raises(PolicyError) as refusal:
-        Order().check(0, b'{"kind":"gossip"}')
+        Order("north").check(0, b'{"kind":"gossip"}')
     assert refusal.value.code == "ENTRY_INVALID"
+
+
+@pytest.mark.parametrize(
+    "officers",
+    [(ALICE,), (ALICE, SigningKey("alice", b"z" * 32)), (ALICE, SigningKey("alan", b"a" * 32))],
+    ids=["one", "one name", "one key"],
+)
+def test_a_policy_is_activated_by_two_people_with_two_keys(
+    officers: tuple[SigningKey, ...],
+) -> None:
+    newer = POLICY.model_copy(update={"version": 2})
+    assert "fewer officers" in broken([activated(1, *officers, policy=newer)])
+
+
+MALLORY = SigningKey("mallory", b"m" * 32)
+OTHERS = activated(1, ALICE, MALLORY, policy=POLICY.model_copy(update={"version": 2}))
+
+
+@pytest.mark.parametrize(
+    "changed",
+    [
+        {"policy": POLICY.model_copy(update={"version": 2, "minimum_cohort": 1}).model_dump()},
+        {"examples": "sha256:f"},
+        {"signed_at": after(0) + timedelta(milliseconds=1)},
+        {"officers": OTHERS.officers},
+        {"signatures": OTHERS.signatures},
+        {"signatures": OTHERS.signatures[::-1]},
+        {"signatures": activated(1).signatures},
+        {"officers": (), "signatures": ()},
+        {"officers": ("alice", "bob")},
+        {"signatures": OTHERS.signatures[:1]},
+    ],
+)
+def test_what_two_officers_signed_cannot_be_made_up_or_changed_by_who_writes_the_log(
+    changed: dict[str, Any],
+) -> None:
+    newer = POLICY.model_copy(update={"version": 2})
+    check([activated(1, policy=newer)])
+    forged = {**activated(1, policy=newer).model_dump(), **changed}
+    broken([entries.PolicyActivated.model_validate(forged)])
+
+
+@pytest.mark.parametrize(
+    ("entry", "changed"),
+    [
+        (answered(1, approved=False), {"approved": True}),
+        (answered(1), {"dataset": "north/other"}),
+        (answered(1), {"permit_digest": "sha256:02"}),
+        (answered(1), {"permit_id": "permit-2"}),
+        (answered(1), {"officer": BOB.verify_key.vkey}),
+        (answered(1), {"signature": answered(2).signature}),
+        (recorded("done", 1), {"duty": "ehds.art68.deletion"}),
+        (recorded("done", 1), {"evidence": "sha256:" + "1" * 64}),
+        (recorded("done", 1), {"job": JOB}),
+        (recorded("began", 1, days=5), {"days": None}),
+        (recorded("extended", 1, until=after(0).date()), {"until": after(10**6).date()}),
+        (recorded("done", 1), {"actor": ALICE.verify_key.vkey}),
+    ],
+)
+def test_answers_and_records_bear_the_signature_of_what_they_say(
+    entry: entries.Entry, changed: dict[str, Any]
+) -> None:
+    check([entry])
+    forged = type(entry).model_validate({**entry.model_dump(), **changed})
+    assert "does not carry the signature" in broken([forged])
+
+
+def test_what_was_signed_for_another_node_does_not_count_here() -> None:
+    assert "does not carry" in broken([answered(1, node="south")])
+    assert "does not carry" in broken([recorded("done", 1, node="south")])
+
+
+def test_a_log_whose_signatures_are_of_others_than_the_officers_that_are_known_is_found() -> None:
+    log = [activated(), answered(1, BOB)]
+    order = Order("north", [ALICE.verify_key, BOB.verify_key])
+    for index, entry in enumerate(log):
+        order.check(index, entry.encode())
+    assert list(order.signers) == [ALICE.verify_key, BOB.verify_key]
+    assert "the officers that you named" in " ".join(order.passed)
+    for known in ([ALICE], [MALLORY], [ALICE, SigningKey("bob", b"z" * 32)]):
+        with pytest.raises(PolicyError, match="did not name"):
+            Order("north", [key.verify_key for key in known]).check(0, log[0].encode())
+    assert "the keys that the log names" in " ".join(Order("north").passed)
+
+
+def test_what_was_signed_earlier_undoes_nothing() -> None:
+    check([activated(2, policy=POLICY.model_copy(update={"version": 2}))])
+    old = activated(0, policy=POLICY.model_copy(update={"id": "north/other", "version": 9}))
+    late = old.model_copy(update={"time": after(3)})
+    assert "no later" in broken([late])
+    again = answered(1).model_copy(update={"time": after(3)})
+    assert "no later" in broken([answered(2, approved=False), again])
+
+
+def test_nothing_is_signed_after_it_stands_in_the_log() -> None:
+    early = answered(5).model_copy(update={"time": after(1)})
+    assert "after it was written" in broken([early])
+
+
+@pytest.mark.parametrize("version", [1, 2])
+def test_the_version_of_a_policy_only_rises(version: int) -> None:
+    newer, again = (POLICY.model_copy(update={"version": one}) for one in (2, version))
+    assert "not newer" in broken([activated(1, policy=newer), activated(2, policy=again)])
+
+
+def test_another_policy_has_its_own_versions() -> None:
+    other = POLICY.model_copy(update={"id": "north/other"})
+    again = POLICY.model_copy(update={"version": 2})
+    check([activated(1, policy=other), activated(2, policy=again)])
+    old = activated(3, policy=POLICY)
+    assert "not newer" in broken([activated(1, policy=other), old]), "a former one comes back"
+
+
+def test_a_decision_rests_on_the_policy_that_is_active() -> None:
+    newer = POLICY.model_copy(update={"version": 2})
+    check([decided()])
+    assert "not active" in broken([activated(1, policy=newer), decided(2)])
+
+
+def test_a_decision_without_an_active_policy_is_found() -> None:
+    other = POLICY.model_copy(update={"dataset": "north/other"})
+    with pytest.raises(PolicyError, match="not active"):
+        check([decided()], first=activated(policy=other))
+
+
+@pytest.mark.parametrize("answers", [(), (False,), (True, False)])
+def test_where_a_person_decides_nothing_is_allowed_without_the_last_answer(
+    answers: tuple[bool, ...],
+) -> None:
+    asking = activated(policy=POLICY.model_copy(update={"approval": "person"}))
+    made = decision(True, verdict=Verdict.ALLOW, policy_digest=asking.policy.digest)
+    with pytest.raises(PolicyError, match="should have approved"):
+        check([*said(*answers), decided(decision=made)], first=asking)
+    check([*said(*answers, True), decided(decision=made)], first=asking)
+
+
+@pytest.mark.parametrize("changed", [{"dataset": "north/other"}, {"permit_digest": "sha256:02"}])
+def test_an_approval_is_of_one_dataset_and_of_one_permits_content(changed: dict[str, Any]) -> None:
+    asking = activated(policy=POLICY.model_copy(update={"approval": "person"}))
+    made = decision(True, verdict=Verdict.ALLOW, policy_digest=asking.policy.digest)
+    with pytest.raises(PolicyError, match="should have approved"):
+        check([answered(**changed), decided(decision=made)], first=asking)
+
+
+def said(*answers: bool) -> list[entries.Entry]:
+    """Answers, one signed after the other."""
+    return [
+        answered(approved=one, issued_at=after(number - 9)) for number, one in enumerate(answers)
+    ]

@@ -35,6 +35,7 @@ def test_a_key_file_that_others_can_reach_is_refused(tmp_path: Path, mode: int) 
     assert refusal.value.code == "KEY_EXPOSED"
     assert str(path) in refusal.value.message
     assert f"chmod 600 {path}" in refusal.value.remedy
+    assert "enrol" not in refusal.value.remedy, "officers have keys, too"
 
 
 def test_a_key_file_is_never_overwritten(tmp_path: Path) -> None:

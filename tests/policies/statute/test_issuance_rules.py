@@ -245,6 +245,35 @@ def test_the_ten_years_are_those_before_the_extension() -> None:
     assert at(article_68.permit_period_is_lawful, **known) is True
 
 
+def test_an_extension_does_not_heal_a_permit_that_ended_as_it_began() -> None:
+    for end, expected in ((NOW, False), (NOW + SECOND, True)):
+        extension = Extension(NOW, end, NOW + DAY)
+        changed = {"starts": NOW, "ends": extension.new_end, "extensions": (extension,)}
+        assert at(article_68.permit_period_is_lawful, **changed) is expected
+
+
+@pytest.mark.parametrize(
+    ("ends", "expected"),
+    [
+        (END + DAY, True),
+        (END + DAY + SECOND, False),
+        (END.replace(year=2100), False),
+        (END - DAY, True),  # the extension was not used, or taken back
+        (END.replace(year=2035) + SECOND, True),
+        (END.replace(year=2035), False),
+    ],
+)
+def test_a_permit_ends_at_the_latest_where_its_extension_does(
+    ends: datetime, expected: bool
+) -> None:
+    starts = END.replace(year=2035)
+    extension = Extension(END - 100 * DAY, END, END + DAY)
+    known = {"starts": starts, "ends": ends, "extensions": (extension,)}
+    assert at(article_68.permit_period_is_lawful, **known) is expected
+    two = (extension, Extension(END - 100 * DAY, END, END + DAY / 2))
+    assert at(article_68.permit_period_is_lawful, **known | {"extensions": two}) is expected
+
+
 @pytest.mark.parametrize(
     ("asked_at", "new_end", "expected"),
     [

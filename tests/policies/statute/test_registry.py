@@ -98,6 +98,7 @@ KINDS = {
         ("R20", "ehds.art90.recipient", "deny"),
         ("R20", "ehds.art88.population", "deny"),
         ("R21", "ehds.art63.revoked", "deny"),
+        ("R21", "ehds.art63.news", "deny"),
         ("R31", "ai-act.art10.diet", "deny"),
         ("R32", "ehds.art62.fee", "deny"),
     },
@@ -173,6 +174,7 @@ def test_where_nothing_is_known_no_rule_denies_and_none_lets_pass(moment: Moment
     from_the_engines_facts = {
         "ehds.art53.purpose", "ehds.art54", "ehds.art68.permit", "ehds.art68.period",
         "ehds.art68.use", "ehds.art68.scope", "ehds.art68.participants", "ehds.art66.columns",
+        "ehds.art63.revoked",
         "ehds.art53.actor",  # research is open to everybody
     }  # fmt: skip
     known = from_the_engines_facts if isinstance(moment, Admission) else set()
