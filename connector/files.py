@@ -1,8 +1,11 @@
-"""Files that are there whole or not at all."""
+"""Files that are there whole or not at all, and files that can be read to their end."""
 
 import contextlib
+import errno
 import os
+import stat
 from pathlib import Path
+from typing import BinaryIO
 
 
 def write_durably(path: Path, content: bytes, mode: int = 0o600) -> None:
@@ -33,3 +36,29 @@ def sync_directory(directory: Path) -> None:
         os.fsync(descriptor)
     finally:
         os.close(descriptor)
+
+
+class NotRegularError(OSError):
+    """There is something at the path, and it is not a regular file."""
+
+
+def open_regular(path: Path) -> BinaryIO:
+    """Open a regular file for reading: a FIFO could block for ever, a device never end.
+
+    Raises `NotRegularError`, `IsADirectoryError` and what `open` raises.
+    """
+    return open(path, "rb", opener=_regular)
+
+
+def _regular(path: str, flags: int) -> int:
+    try:
+        descriptor = os.open(path, flags | os.O_NONBLOCK | os.O_NOCTTY)
+    except OSError as error:
+        if error.errno == errno.ENXIO:  # a socket, or a device without a driver
+            raise NotRegularError(errno.EINVAL, "it is not a regular file", path) from error
+        raise
+    mode = os.fstat(descriptor).st_mode
+    if stat.S_ISREG(mode) or stat.S_ISDIR(mode):  # `open` refuses the latter itself
+        return descriptor
+    os.close(descriptor)
+    raise NotRegularError(errno.EINVAL, "it is not a regular file", path)

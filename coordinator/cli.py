@@ -278,9 +278,10 @@ def _watch(directory: Path, job: str) -> None:
 
 def _read(path: Path) -> bytes:
     from connector.errors import LocalError  # noqa: PLC0415 - as above
+    from connector.files import open_regular  # noqa: PLC0415
 
     try:
-        with path.open("rb") as file:
+        with open_regular(path) as file:
             return file.read(1 << 20)
     except OSError as error:
         raise LocalError(

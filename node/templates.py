@@ -66,41 +66,56 @@ delta = 0.00001
 
 _EXAMPLES = """\
 # What policy.toml is meant to allow, and what not: it is activated only if all of this comes true.
-# What an example leaves out just fits the policy.
-[[example]]
-name = "a model from all columns"
-expect = "allow"
+# What an example leaves out just fits the policy; so one has to state all that it may use, and one
+# has to be refused by a bound. `commensal policy test` names the bounds that none is refused by.
+[usual]                               # what an example asks for where it says nothing else
 purpose = "scientific-research"
 tasks = ["training.logistic", "evaluation.logistic"]
 columns = ["age", "died"]
 output = "model"
 
 [[example]]
+name = "a job that uses all that it may"
+expect = "allow"
+hospitals = 3
+people = 50
+epsilon = 1.0
+hours = 168
+
+[[example]]
 name = "two hospitals are too few"
 expect = "deny"
 because = ["policy.participants"]     # the rules that refuse it, and no others
-purpose = "scientific-research"
-tasks = ["training.logistic"]
-columns = ["age", "died"]
-output = "model"
 hospitals = 2
+
+[[example]]
+name = "49 people are too few"
+expect = "deny"
+because = ["policy.cohort"]
+people = 49
+
+[[example]]
+name = "a little too much privacy for one job"
+expect = "deny"
+because = ["policy.epsilon-per-job"]
+epsilon = 1.01
+
+[[example]]
+name = "a job when the budget is all but spent"
+expect = "deny"
+because = ["policy.budget"]
+already_spent = 2.8
 
 [[example]]
 name = "a column that nobody may use"
 expect = "deny"
 because = ["policy.columns"]
-purpose = "scientific-research"
-tasks = ["training.logistic"]
 columns = ["age", "postcode"]
-output = "model"
 
 [[example]]
 name = "advertising, which Art. 54 prohibits whatever the policy says"
 expect = "deny"
 purpose = "advertising"
-tasks = ["training.logistic"]
-columns = ["age", "died"]
-output = "model"
 """
 
 

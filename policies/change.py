@@ -159,8 +159,12 @@ def contrast(
     edits: Sequence[Edit[Asked, Known]],
     *,
     exhaustive: bool,
+    attributed: int = _ATTRIBUTED,
 ) -> Comparison[Asked, Known]:
-    """Decide every case with both policies, and attribute what differs to the edits."""
+    """Decide every case with both policies, and attribute what differs to the edits.
+
+    That takes at most `attributed` cases, all edits together: edits beyond that get none.
+    """
     widened: list[Case[Asked, Known]] = []
     tightened: list[Case[Asked, Known]] = []
     tried = 0
@@ -172,9 +176,12 @@ def contrast(
             if len(found) < _KEPT:
                 found.append(case)
     shown = _Shown(old, new)
-    share = _ATTRIBUTED // max(1, len(edits))
+    share = max(1, min(attributed, _ATTRIBUTED) // max(1, len(edits)))
     changes = tuple(
-        _change(edit, widened[:share], tightened[:share], shown, sure=exhaustive) for edit in edits
+        _change(edit, widened[:share], tightened[:share], shown, sure=exhaustive)
+        if place < attributed
+        else _change(edit, (), (), shown, sure=False)
+        for place, edit in enumerate(edits)
     )
     return Comparison(
         effect_of(widened=bool(widened), tightened=bool(tightened)), changes,

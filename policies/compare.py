@@ -15,6 +15,8 @@ from datetime import datetime
 from functools import partial
 from itertools import chain, islice
 
+from pydantic import ValidationError
+
 from policies import engine
 from policies.baseline import Situation
 from policies.change import (
@@ -31,6 +33,7 @@ from policies.change import (
 from policies.decision import Verdict
 from policies.errors import PolicyError
 from policies.odrl import write as odrl
+from policies.odrl.compare import MOST_EFFORT, size_of
 from policies.odrl.edits import Difference, differences
 from policies.odrl.model import Policy as Odrl
 from policies.policy import Policy
@@ -43,6 +46,7 @@ _Edit = Edit[UsageRequest, Facts]
 _Decide = Decide[UsageRequest, Facts]
 _Texts = tuple[str, str]
 _SHOWN = 12
+_MOST_COMPILED = 40_000  # rules and constants, over all policies with one of the changes
 
 
 def compare(old: Policy, new: Policy) -> tuple[PolicyChange, ...]:
@@ -59,8 +63,19 @@ def contrasted(old: Policy, new: Policy, *, limit: int = LIMIT) -> PolicyCompari
     Raises `PolicyError` for a policy that the engine cannot compile (PRIVACY_*, ODRL_*).
     """
     decide = _decides(old), _decides(new)
+    size = _size((old, new))
+    limit = max(1, min(limit, MOST_EFFORT // size))
     found = _Search(space((old, new)), decide, limit)
-    return contrast(found.cases(), *decide, tuple(_edits(old, new)), exhaustive=found.exhaustive)
+    edits = tuple(_edits(old, new, _MOST_COMPILED // size))
+    most = MOST_EFFORT // size
+    attributed = most if most > 1_000 else max(1, most // 4)
+    return contrast(
+        found.cases(), *decide, edits, exhaustive=found.exhaustive, attributed=attributed
+    )
+
+
+def _size(policies: Sequence[Policy]) -> int:
+    return 1 + sum(size_of(rules) for rules in map(rules_of, policies) if rules is not None)
 
 
 def example(
@@ -71,6 +86,7 @@ def example(
     Raises `PolicyError` as `contrasted` does.
     """
     decide = _decides(policy)
+    limit = max(1, min(limit, MOST_EFFORT // _size((policy,))))
     found = _Search(space((policy,)), (decide,), limit)
     for case in found.cases():
         if decide(case) is Verdict.ALLOW:
@@ -92,11 +108,12 @@ class _Search:
         combinations = math.prod(map(len, where.tied)) if where.tied else 0
         alone = 1 + sum(map(len, (*where.free, *where.tied)))
         needed = alone * (len(where.starts) + len(decide)) + combinations * len(decide)
-        self.exhaustive = needed <= limit
+        self.exhaustive = where.complete and needed <= limit
 
     def cases(self) -> Iterator[tuple[UsageRequest, Facts]]:
-        """At most `limit` of them."""
-        return islice((each.ask() for each in self._situations()), self._limit)
+        """At most `limit` of them, without what no request can carry."""
+        asked = map(_asked, islice(self._situations(), self._limit))
+        return (case for case in asked if case is not None)
 
     def _situations(self) -> Iterator[Situation]:
         where, allowed = self._where, [False] * len(self._decide)
@@ -105,12 +122,20 @@ class _Search:
         for start in where.starts[: len(self._decide)] if where.tied else ():
             for each in chain((start,), combined(start, where.tied)):
                 yield each
+                case = _asked(each) if not all(allowed) else None
                 for index, decide in enumerate(self._decide):
-                    if not allowed[index] and decide(each.ask()) is Verdict.ALLOW:
+                    if case and not allowed[index] and decide(case) is Verdict.ALLOW:
                         allowed[index] = True
                         yield from alone((each,), dimensions)
         if not self.exhaustive:
             yield from in_pairs(where.starts, dimensions)
+
+
+def _asked(each: Situation) -> tuple[UsageRequest, Facts] | None:
+    try:
+        return each.ask()
+    except ValidationError:  # a name, or so many names, that nobody can ask for it
+        return None
 
 
 def _decides(policy: Policy) -> _Decide:
@@ -118,7 +143,7 @@ def _decides(policy: Policy) -> _Decide:
     return lambda case: evaluate(*case).verdict
 
 
-def _edits(old: Policy, new: Policy) -> Iterator[_Edit]:
+def _edits(old: Policy, new: Policy, most: int) -> Iterator[_Edit]:
     for name in Policy.model_fields:
         before, after = getattr(old, name), getattr(new, name)
         if before == after:
@@ -126,7 +151,7 @@ def _edits(old: Policy, new: Policy) -> Iterator[_Edit]:
         if name == "budget":
             yield from _budget(old, new)
         elif name == "rules" and before and after:
-            yield from _rules(old, new)
+            yield from _rules(old, new, most)
         else:
             texts = _spelled(name, before, after)
             yield _edit(
@@ -146,16 +171,20 @@ def _budget(old: Policy, new: Policy) -> Iterator[_Edit]:
             )  # fmt: skip
 
 
-def _rules(old: Policy, new: Policy) -> Iterator[_Edit]:
+def _rules(old: Policy, new: Policy, most: int) -> Iterator[_Edit]:
+    """Of the first `most`, also what each does alone: that takes a policy of its own."""
     before, after = rules_of(old), rules_of(new)
     found: Iterator[Difference] = iter(())
     if before is not None and after is not None:
         found = differences(before, after)
-    for one in found:
-        yield _edit(
-            f"rules{one.path.removeprefix('$')}", (one.old, one.new),
-            partial(_ruled, old, one.with_it), partial(_ruled, new, one.without_it),
-        )  # fmt: skip
+    for place, one in enumerate(found):
+        path, texts = f"rules{one.path.removeprefix('$')}", (one.old, one.new)
+        if place >= most:
+            yield Edit(path, *texts, None, None)
+        else:
+            yield _edit(
+                path, texts, partial(_ruled, old, one.with_it), partial(_ruled, new, one.without_it)
+            )
 
 
 def _edit(

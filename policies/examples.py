@@ -11,7 +11,10 @@
     [[example]]
     name = "a job that uses all that it may"
     expect = "allow"                    # or "deny", "undetermined"
+    hospitals = 3
+    people = 100
     epsilon = 1.0
+    hours = 168
 
     [[example]]
     name = "one hospital too few"
@@ -20,9 +23,11 @@
     hospitals = 2
 
 What is stated in neither just fits the policy, and the permit covers whatever is asked, so that
-only what is stated can decide.
+only what is stated can decide. So examples that state nothing pass with any policy, and are worth
+nothing: an activation asks for more than that all pass (`Report.objection`).
 """
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from decimal import Decimal
 from typing import Annotated, Any
@@ -41,6 +46,23 @@ MAX_BYTES = 1 << 18
 MAX_EXAMPLES = 200
 
 _USUAL = Example.model_fields.keys() - {"name", "expect", "because"}
+# What one allowed example states by itself, or nobody has said how far the policy may go.
+_STATED = ("epsilon", "people", "hospitals", "hours")
+# Refusals that show nothing of how much is allowed.
+_OF_THE_ASKER = frozenset({"policy.purpose", "policy.dataset", "odrl.purpose", "odrl.target"})
+# The bounds of a policy, and the rule that refuses what exceeds each.
+_BOUNDS = {
+    "purposes": "policy.purpose",
+    "tasks": "policy.tasks",
+    "columns": "policy.columns",
+    "outputs": "policy.outputs",
+    "minimum_cohort": "policy.cohort",
+    "minimum_participants": "policy.participants",
+    "epsilon_per_job": "policy.epsilon-per-job",
+    "hours_per_job": "policy.hours-per-job",
+    "budget": "policy.budget",
+    "approval": "policy.approval",
+}
 
 
 class Examples(Document):
@@ -156,13 +178,32 @@ class Result:
             not reasons or set(reasons) == set(self.rules)
         )
 
+    @property
+    def refused_by(self) -> frozenset[str]:
+        """The policy's own rules that refuse what is meant to be refused.
+
+        Empty where the statute refuses it too: that would come out the same with any policy.
+        """
+        failed = frozenset(self.outcome.failed)
+        own = frozenset(rule for rule in failed if rule.startswith(("policy.", "odrl.")))
+        return own if self.example.expect is Verdict.DENY and own == failed else frozenset()
+
+    @property
+    def unstated(self) -> tuple[str, ...]:
+        """What the example leaves to the policy, of what one allowed example has to state."""
+        return tuple(name for name in _STATED if getattr(self.example, name) is None)
+
 
 @dataclass(frozen=True)
 class Report:
-    """All examples of a policy with their results; `digest` is that of the examples."""
+    """All examples of a policy with their results; `digest` is that of the examples.
+
+    `unrefused`: bounds of the policy that no example is refused by, as its fields are called.
+    """
 
     digest: str
     results: tuple[Result, ...]
+    unrefused: tuple[str, ...] = ()
 
     @property
     def passed(self) -> bool:
@@ -179,11 +220,27 @@ class Report:
         for verdict in (Verdict.ALLOW, Verdict.DENY):
             if verdict not in expected:
                 return f'no example expects "{verdict.value}"'
+        return self._shows_too_little()
+
+    def _shows_too_little(self) -> str:
+        """Threat: examples that any policy passes, however far it goes."""
+        allowed = [one for one in self.results if one.example.expect is Verdict.ALLOW]
+        fullest = min(allowed, key=lambda result: len(result.unstated))
+        if fullest.unstated:
+            return (
+                f'no example that expects "allow" states {_listed(_STATED)} itself: '
+                f'"{fullest.example.name}" lacks {_listed(fullest.unstated)}'
+            )
+        if not any(result.refused_by - _OF_THE_ASKER for result in self.results):
+            return (
+                'no example that expects "deny" is refused by a bound of the policy: '
+                "a purpose, or what the law refuses anyway, shows none"
+            )
         return ""
 
     @property
     def activatable(self) -> bool:
-        """All pass, and they show both something allowed and something refused."""
+        """All pass, and they show how far the policy goes, and where it ends."""
         return not self.objection
 
 
@@ -191,11 +248,32 @@ def _first(names: list[str]) -> str:
     return f'"{names[0]}"' + (", ..." if len(names) > 1 else "")
 
 
+def _listed(names: tuple[str, ...]) -> str:
+    *others, last = names
+    return f"{', '.join(others)} and {last}" if others else last
+
+
 def run(policy: Policy, examples: Examples) -> Report:
     """Try every example on the policy. Raises `PolicyError` for a policy that cannot decide."""
     evaluate = engine.compile(policy)
     delta = examples.delta_of(policy)
-    results = (
+    results = tuple(
         Result(example, evaluate(*pose(policy, example, delta))) for example in examples.example
     )
-    return Report(examples.digest, tuple(results))
+    return Report(examples.digest, results, tuple(_unrefused(policy, results)))
+
+
+def _unrefused(policy: Policy, results: tuple[Result, ...]) -> Iterator[str]:
+    refusing = frozenset(rule for result in results for rule in result.refused_by)
+    for bound, code in _BOUNDS.items():
+        if code not in refusing and (bound != "approval" or policy.approval == "person"):
+            yield bound
+    outside = [
+        result.outcome.facts.now for result in results if "policy.period" in result.refused_by
+    ]
+    if not any(moment < policy.not_before for moment in outside):
+        yield "not_before"
+    if not any(moment >= policy.not_after for moment in outside):
+        yield "not_after"
+    if policy.rules and not any(rule.startswith("odrl.") for rule in refusing):
+        yield "rules"

@@ -10,6 +10,8 @@ from dataclasses import replace
 from datetime import datetime, timedelta
 from decimal import Decimal
 
+from pydantic import ValidationError
+
 from policies import purposes
 from policies.baseline import baseline
 from policies.compare import example
@@ -202,7 +204,7 @@ def _unknown_here(policy: Policy, rules: Odrl) -> Iterator[Remark]:
             policy.budget.delta, Budget(policy.budget.epsilon, policy.budget.delta)
         )
         asked = baseline(policy, approved=True)
-    except PolicyError:  # said already: the budget makes no sense
+    except (PolicyError, ValidationError):  # said already: the budget makes no sense
         return
     for left in dict.fromkeys(atom.left for atom in atoms(constraints_of(rules))):
         if accessors[left](*asked) is None:

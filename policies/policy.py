@@ -3,6 +3,7 @@
 It is a TOML file that the hospital owns. What it does not name is not allowed.
 """
 
+import codecs
 from datetime import datetime
 from decimal import Decimal
 from typing import Annotated, Any, Literal
@@ -70,12 +71,19 @@ def parse(content: bytes, place: str) -> Policy:
     """
     if len(content) > MAX_BYTES:
         raise PolicyError("POLICY_SYNTAX", f"the policy {place} is larger than {MAX_BYTES} bytes")
+    if content.startswith(codecs.BOM_UTF8):
+        raise PolicyError(
+            "POLICY_SYNTAX", f"the policy {place} begins with a byte order mark (BOM)",
+            "Save it as UTF-8 without one",
+        )  # fmt: skip
     if content.lstrip().startswith(b"{"):
         from policies.odrl import lift  # noqa: PLC0415 - most policies are TOML; it imports this
 
         return lift.parse(content, place)
     try:
         table = toml.load(content)
+    except toml.NumberError as error:
+        raise _invalid(place, str(error)) from error
     except ValueError as error:
         raise PolicyError(
             "POLICY_SYNTAX", f"the policy {place} is not TOML: {error}",
@@ -86,11 +94,15 @@ def parse(content: bytes, place: str) -> Policy:
         return Policy.model_validate(table)
     except ValueError as error:
         problem = first_problem(error) if isinstance(error, ValidationError) else str(error)
-        raise PolicyError(
-            "POLICY_INVALID",
-            f"the policy {place} is not valid: {problem}",
-            "Correct that field; an unknown field is an error, never ignored",
-        ) from error
+        raise _invalid(place, problem) from error
+
+
+def _invalid(place: str, problem: str) -> PolicyError:
+    return PolicyError(
+        "POLICY_INVALID",
+        f"the policy {place} is not valid: {problem}",
+        "Correct that field; an unknown field is an error, never ignored",
+    )
 
 
 _NUMBERS = frozenset(

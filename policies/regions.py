@@ -10,7 +10,7 @@ from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from decimal import Decimal
 from functools import partial
-from itertools import permutations
+from itertools import combinations, permutations
 
 from policies.baseline import MOST_HOSPITALS, PLAIN, SAMPLED, Situation, edge, scaled, situation
 from policies.change import Move
@@ -21,7 +21,7 @@ from policies.odrl.model import Policy as Odrl
 from policies.odrl.naming import dataset_name
 from policies.odrl.parts import constraints_of, parties, targets
 from policies.odrl.read import read
-from policies.odrl.regions import Point, atoms, points, rights
+from policies.odrl.regions import Point, Regions, atoms, regions, rights
 from policies.odrl.solve import satisfying, separating
 from policies.odrl.terms import Iri, Operator
 from policies.odrl.values import Duration, Value
@@ -36,6 +36,9 @@ _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._/:#+-]{0,119}")
 _LONGEST = timedelta(days=3_000)
 _BARELY = 1e-6
 _MOST_STARTS = 12
+_MOST_BOUNDS = 14  # on costs: the search for pairs of costs is cubic in them
+_MOST_PARTNERS = 4  # tried in every combination
+_MOST_NAMES = 1_000  # that a permit lists
 _PARTNERS = "partners"
 _WITH = {terms.BUDGET_EPSILON: terms.EPSILON}  # both are of the job's cost
 
@@ -51,12 +54,13 @@ class Space:
 
     `starts` are what each policy's fields just allow, first as they are, then also fitted to the
     permissions in ODRL. `free` operands are compared by fields alone, each by itself; `tied` ones
-    also by rules, which may combine them.
+    also by rules, which may combine them. `complete`: the moves lead to every region.
     """
 
     starts: tuple[Situation, ...]
     free: tuple[tuple[_Move, ...], ...]
     tied: tuple[tuple[_Move, ...], ...]
+    complete: bool = True
 
 
 def space(policies: Sequence[Policy]) -> Space:
@@ -66,23 +70,56 @@ def space(policies: Sequence[Policy]) -> Space:
     constraints = tuple(dict.fromkeys((*_of_fields(policies), *ruled)))
     partners = tuple(dict.fromkeys(_datasets(constraints)))
     fitting = tuple(replace(situation(policy), partners=partners) for policy in policies)
+    found = {left: regions(left, constraints) for left in _MOVES}
     moves = {
-        left: tuple(move for point in points(left, constraints) for move in to(point))
+        left: tuple(move for point in found[left].points for move in to(point))
         for left, to in _MOVES.items()
     }
-    moves[terms.EPSILON] = tuple(_costs(policies, constraints))
+    bounds = tuple(_bounds(policies, constraints))
+    moves[terms.EPSILON] = tuple(_costs(bounds[:_MOST_BOUNDS]))
+    complete = len(bounds) <= _MOST_BOUNDS
+    complete = complete and all(_is_complete(left, each) for left, each in found.items())
     if any(one.left == terms.APPROVAL for one in constraints):
         moves[terms.APPROVAL] = tuple(_to(approved=answer) for answer in (True, None, False))
     lefts = {_WITH.get(one.left, one.left) for one in ruled}
     if terms.DATASET in lefts:
         lefts.add(terms.MIN_PARTICIPANTS)  # they say how many datasets there are
-        moves[_PARTNERS] = (_to(partners=()), _to(partners=partners))
+        moves[_PARTNERS] = tuple(_to(partners=each) for each in _together(policies, partners))
+        counts = range(1, min(len(partners), _MOST_PARTNERS) + 3)
+        moves[terms.MIN_PARTICIPANTS] += tuple(_to(participants=count) for count in counts)
         lefts.add(_PARTNERS)
+        complete = complete and _are_few(partners)
     return Space(
         (*fitting, *_fitted(fitting, policies)),
         tuple(each for left, each in moves.items() if each and left not in lefts),
         tuple(each for left, each in moves.items() if each and left in lefts),
+        complete,
     )
+
+
+def _is_complete(left: str, found: Regions) -> bool:
+    """Whether the points are all that a gate can tell apart: nothing is part of anything there."""
+    if any(len(point.values) > _MOST_NAMES for point in found.points):
+        return False
+    return found.complete if left in (terms.TASK, terms.COLUMN) else found.singles
+
+
+def _together(policies: Sequence[Policy], partners: Sequence[str]) -> Iterator[tuple[str, ...]]:
+    """Which datasets take part: each combination of a few, else one, two and all."""
+    own = {policy.dataset for policy in policies}
+    others = [one for one in partners if len(own) > 1 or one not in own]
+    few = len(others) <= _MOST_PARTNERS
+    for size in range(len(others) + 1) if few else (0, 1):
+        yield from combinations(others, size)
+    if not few:
+        yield from combinations(others[:_MOST_STARTS], 2)
+        yield tuple(others)
+
+
+def _are_few(partners: Sequence[str]) -> bool:
+    """Whether each combination is tried. Of one hospital only the first dataset takes part."""
+    hospitals = {name.partition("/")[0] for name in partners}
+    return len(hospitals) == len(partners) <= _MOST_PARTNERS
 
 
 def _of_fields(policies: Sequence[Policy]) -> Iterator[Constraint]:
@@ -147,7 +184,7 @@ def _recipient(point: Point) -> Iterator[_Move]:
 
 def _list(point: Point, field: str) -> Iterator[_Move]:
     names = [_name(value) for value in point.values]
-    if names and None not in names and not point.broader:
+    if 0 < len(names) <= _MOST_NAMES and None not in names and not point.broader:
         yield _to(**{field: tuple(names)})
 
 
@@ -217,8 +254,7 @@ def _name(value: Value) -> str | None:
 # Costs: what is planned, and what was spent before.
 
 
-def _costs(policies: Sequence[Policy], constraints: Sequence[Constraint]) -> Iterator[_Move]:
-    bounds = tuple(_bounds(policies, constraints))
+def _costs(bounds: Sequence[_Fits]) -> Iterator[_Move]:
     found: dict[tuple[bool, ...], tuple[Cost, Cost]] = {}
     for planned, spent in _pairs(bounds):
         found.setdefault(tuple(fits(planned, spent) for fits in bounds), (planned, spent))
@@ -240,13 +276,12 @@ def _alone(fits: _Fits, planned: Cost) -> bool:
 
 def _bounds(policies: Sequence[Policy], constraints: Sequence[Constraint]) -> Iterator[_Fits]:
     """Every bound on what is planned and spent; what fits still fits if it is cheaper."""
-    for epsilon_, delta in dict.fromkeys(
-        (one.budget.epsilon, one.budget.delta) for one in policies
-    ):
-        budget = Budget(epsilon_, delta)
-        yield partial(_admitted, budget)
+    given = (Budget(one.budget.epsilon, one.budget.delta) for one in policies)
+    budgets = {(one.epsilon, one.delta): one for one in given}.values()
+    yield from (partial(_admitted, budget) for budget in budgets)
+    for budget in budgets:
         for target in _constants(constraints, terms.EPSILON):
-            yield from (partial(_at_most, target, delta, below) for below in (False, True))
+            yield from (partial(_at_most, target, budget.delta, below) for below in (False, True))
         for target in _constants(constraints, terms.BUDGET_EPSILON):
             if target != budget.epsilon:
                 yield from (partial(_certified, target, budget, below) for below in (False, True))

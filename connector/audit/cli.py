@@ -55,7 +55,7 @@ def verify(
         order = Order(auditor.origin(directory, key), map(_pinned, officers))
         report = auditor.verify(directory, key, order.check)
     except Error as error:
-        raise _CannotRead(error.diagnostics()) from error
+        raise _CannotRead(f"{error.diagnostics()} [{error.code}]") from error
     notes = () if officers else _unpinned(order.signers)
     _print(report, order.passed if report.ok else (), notes if report.ok else ())
     context.exit(0 if report.ok else 1)
@@ -87,7 +87,7 @@ def show(directory: Path, last: int | None, *, as_json: bool) -> None:
         for index, entry in deque(read, maxlen=last) if last else read:
             _print_entry(index, entry, as_json=as_json)
     except Error as error:
-        raise _CannotRead(error.diagnostics()) from error
+        raise _CannotRead(f"{error.diagnostics()} [{error.code}]") from error
     except (DamageError, PermissionError) as error:
         raise _CannotRead(f"the log in {directory} cannot be read: {error}") from error
 
@@ -112,7 +112,8 @@ def replay(
     quick: bool,
 ) -> None:
     """Decide everything in the log in DIR again, by the policies that were active then."""
-    from connector.audit.damage import DamageError, read_entries  # noqa: PLC0415 - as above
+    from connector.audit.damage import DamageError  # noqa: PLC0415 - as above
+    from connector.audit.reading import read_log  # noqa: PLC0415
     from connector.audit.replay import Replay  # noqa: PLC0415
     from connector.audit.verify import locate  # noqa: PLC0415
     from policies.errors import Error  # noqa: PLC0415
@@ -122,10 +123,10 @@ def replay(
             _verify(directory, _pinned(pinned))
         key = _pinned(coordinator) if coordinator else _enrolled_with(directory)
         again = Replay(key, texts=not quick)
-        for difference in again.run(read_entries(locate(directory))):
+        for difference in again.run(read_log(locate(directory))):
             _print_difference(difference)
     except Error as error:
-        raise _CannotRead(error.diagnostics()) from error
+        raise _CannotRead(f"{error.diagnostics()} [{error.code}]") from error
     except (DamageError, PermissionError) as error:
         raise _CannotRead(f"the log in {directory} cannot be read: {error}") from error
     _print_replay(again, key, quick=quick, verified=bool(pinned))
@@ -149,11 +150,12 @@ def _verify(directory: Path, key: "VerifyKey") -> None:
 def _enrolled_with(directory: Path) -> "VerifyKey | None":
     """The coordinator's key that a node's data directory has pinned, if this is one."""
     from connector.errors import LocalError  # noqa: PLC0415 - as above
+    from connector.files import open_regular  # noqa: PLC0415
     from connector.identity.keys import VerifyKey  # noqa: PLC0415
 
     place = directory / "identity" / "coordinator.json"
     try:
-        with place.open("rb") as file:
+        with open_regular(place) as file:
             return VerifyKey.parse(json.loads(file.read(1 << 16))["key"])
     except FileNotFoundError:
         return None

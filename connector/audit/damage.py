@@ -9,6 +9,7 @@ from typing import BinaryIO
 
 from connector.audit.journal import FrameError, read_frames
 from connector.audit.merkle import HASH_SIZE, leaf_hash
+from connector.files import NotRegularError, open_regular
 
 ENTRIES, HASHES, CHECKPOINT, JOURNAL, KEY = "entries", "hashes", "checkpoint", "journal", "key.pub"
 
@@ -50,12 +51,15 @@ class DamageError(Exception):
 
 
 def open_file(directory: Path, name: str) -> BinaryIO:
-    """Open a file of the log. Raises `DamageError` where it is gone."""
+    """Open a file of the log. Raises `DamageError` where it is gone, or something else."""
     try:
-        return (directory / name).open("rb")
+        return open_regular(directory / name)
     except FileNotFoundError as error:
         message = f"{name} is missing, from entry 0 on"
         raise DamageError(Damage.MISSING, name, 0, message) from error
+    except (NotRegularError, IsADirectoryError) as error:
+        message = f"{name} is not a regular file"
+        raise DamageError(Damage.CHANGED, name, None, message) from error
 
 
 def read_entries(directory: Path) -> Iterator[tuple[int, bytes]]:

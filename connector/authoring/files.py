@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from connector.errors import LocalError
-from connector.files import write_durably
+from connector.files import NotRegularError, open_regular, write_durably
 from policies import examples as cases
 from policies import policy as policies
 from policies.errors import PolicyError
@@ -99,13 +99,19 @@ def read_examples(policy: Path, examples: Path | None) -> Examples:
 
 def _read(path: Path, kind: _Kind) -> bytes:
     try:
-        with path.open("rb") as file:
+        with open_regular(path) as file:
             content = file.read(MAX_BYTES + 1)
     except (FileNotFoundError, IsADirectoryError, NotADirectoryError) as error:
         raise LocalError(
             kind.missing,
             f"there is no file {path} with {kind.what}",
             "Check the path; `commensal policy template` writes both a policy and its examples",
+        ) from error
+    except NotRegularError as error:
+        raise LocalError(
+            kind.missing,
+            f"{path} is not a regular file, and {kind.what} can only be read from one",
+            "Name a file; what comes out of a pipe or a device has to be saved first",
         ) from error
     if len(content) > MAX_BYTES:
         raise LocalError(

@@ -6,7 +6,8 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from connector.audit import entries
-from connector.audit.damage import DamageError, read_entries
+from connector.audit.damage import DamageError
+from connector.audit.reading import read_log
 from connector.audit.replay import Case, cases, past
 from connector.audit.verify import locate
 from connector.errors import LocalError
@@ -24,9 +25,12 @@ _DECIDED = b'"kind":"decided"'
 
 @contextmanager
 def reading(directory: Path) -> Iterator[Log]:
-    """The entries of a log, unverified. Raises `LocalError` (LOG_MISSING, LOG_TAMPERED)."""
+    """The entries of a log, unverified.
+
+    Raises `LocalError`: LOG_MISSING, LOG_TAMPERED, LOG_DAMAGED (at its end, see `read_log`).
+    """
     with located(directory) as log:
-        yield read_entries(log)
+        yield read_log(log)
 
 
 @contextmanager

@@ -114,6 +114,8 @@ def report(page: Page, found: Report) -> None:
     page.say(found.digest, indent=2, style="dim")
     if found.objection:
         page.say(f"cannot be activated: {found.objection}", WARNING if found.passed else NO)
+    if found.passed and found.unrefused:
+        page.say(f"no example is refused by: {', '.join(found.unrefused)}", WARNING)
 
 
 def _result(page: Page, result: Result) -> None:

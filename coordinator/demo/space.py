@@ -126,6 +126,8 @@ name = "a job that uses all that it may"
 expect = "allow"
 hospitals = 3
 people = {terms["minimum_cohort"]}
+epsilon = 2.0
+hours = 168
 
 [[example]]
 name = "two hospitals are too few"
@@ -138,6 +140,12 @@ name = "one person too few"
 expect = "deny"
 because = ["policy.cohort"]
 people = {terms["minimum_cohort"] - 1}
+
+[[example]]
+name = "a little too much privacy for one job"
+expect = "deny"
+because = ["policy.budget", "policy.epsilon-per-job"]
+epsilon = 2.01
 
 [[example]]
 name = "a job when the budget is spent"

@@ -66,10 +66,11 @@ def parse(content: bytes, place: str) -> Application:
     try:
         table = toml.load(content)
         return Application.model_validate(table)
-    except ValidationError as error:
+    except (ValidationError, toml.NumberError) as error:
+        problem = first_problem(error) if isinstance(error, ValidationError) else str(error)
         raise LocalError(
             "JOB_INVALID",
-            f"{place} is not valid: {first_problem(error)}",
+            f"{place} is not valid: {problem}",
             "Correct that field; an unknown one is an error too",
         ) from error
     except ValueError as error:

@@ -3,15 +3,15 @@
 The search asks at the critical points of both policies: for each left operand one value of every
 region (and none, not known), every action, party and asset that they name or can tell apart, each
 duty fulfilled or violated. All combinations are tried as long as they are few; `exhaustive` says
-whether they were. Not searched: parts of three or more named values, members of some but not all of
-several collections, and duties that were done at another time than now.
+whether they were, and whether the points stand for everything. Not searched: members of three or
+more of many collections, and duties that were done in part, or at another time than now.
 """
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 from functools import partial
-from itertools import pairwise, permutations
+from itertools import combinations, pairwise, permutations
 
 from policies.change import LIMIT, Change, Comparison, Decide, Edit, contrast, is_exhaustive, walk
 from policies.change import Move as AnyMove
@@ -21,7 +21,13 @@ from policies.odrl import inherit, terms
 from policies.odrl.actions import covered_by, entails, with_definitions
 from policies.odrl.edits import differences
 from policies.odrl.evaluate import evaluate
-from policies.odrl.model import AnyConstraint, LogicalConstraint, Permission, Policy
+from policies.odrl.model import (
+    AnyConstraint,
+    LogicalConstraint,
+    PartyCollection,
+    Permission,
+    Policy,
+)
 from policies.odrl.parts import (
     assigners,
     constraints_of,
@@ -32,7 +38,16 @@ from policies.odrl.parts import (
     scopes_of,
     targets,
 )
-from policies.odrl.regions import ANY_TIME, UNKNOWN, UNNAMED, Point, atoms, points, world_of
+from policies.odrl.regions import (
+    ANY_TIME,
+    UNKNOWN,
+    UNNAMED,
+    Point,
+    atoms,
+    regions,
+    rights,
+    world_of,
+)
 from policies.odrl.solve import satisfying, separating
 from policies.odrl.terms import LogicalOperator
 from policies.odrl.world import DeonticState, DutyRecord, Performed, Request, World
@@ -45,6 +60,9 @@ _Decide = Decide[Request, World]
 _REQUEST = "urn:commensal:example"
 _MOST_DUTIES = 10
 _MOST_STARTS = 24
+_MOST_PLACES = 3  # parties or assets of which every combination is tried
+_MOST_PAIRED = 12
+MOST_EFFORT = 250_000  # rules and constants that are looked at, over all cases
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,7 +134,10 @@ def contrasted(
     Raises `PolicyError` (ODRL_TERM, ODRL_CYCLE) if a parent is not known.
     """
     old, new = (inherit.resolve(one, known or {}) if one.inherits else one for one in (old, new))
+    most = max(1, MOST_EFFORT // (size_of(old) + size_of(new)))
+    limit = min(limit, most)
     starts, dimensions = _space((old, new))
+    complete = _is_complete((old, new))
     edits = tuple(
         Edit(one.path, one.old, one.new, _decides(one.with_it), _decides(one.without_it))
         for one in differences(old, new)
@@ -124,7 +145,41 @@ def contrasted(
     return contrast(
         (each.ask() for each in walk(starts, dimensions, limit)),
         _decides(old), _decides(new), edits,
-        exhaustive=is_exhaustive(dimensions, len(starts), limit),
+        exhaustive=complete and is_exhaustive(dimensions, len(starts), limit),
+        attributed=most if most > 1_000 else max(1, most // 4),
+    )  # fmt: skip
+
+
+def size_of(policy: Policy) -> int:
+    """About what one decision takes."""
+    rules = len(policy.permissions) + len(policy.prohibitions) + len(policy.obligations)
+    return 1 + 2 * rules + sum(1 + len(rights(one)) // 8 for one in atoms(constraints_of(policy)))
+
+
+def _is_complete(policies: Sequence[Policy]) -> bool:
+    """Whether the dimensions reach every request that the policies may tell apart."""
+    scopes = [scope for each in policies for scope in scopes_of(each)]
+    for constraints in (
+        [one for each in policies for one in constraints_of(each)],
+        list(refinements(one for scope in scopes for one in scope.targets)),
+        list(refinements(one for scope in scopes for one in scope.assignees)),
+    ):
+        found = tuple(dict.fromkeys(atoms(constraints)))
+        if not all(regions(left, found).complete for left in {one.left for one in found}):
+            return False
+        sequences = [{one.left for one in atoms((each,))} for each in _sequences(constraints)]
+        if len(sequences) > 1 or any(len(lefts) > 2 for lefts in sequences):
+            return False
+    duties = [duty for each in policies for duty in duties_of(each)]
+    actions = [action for duty in duties for action in duty.scope.actions]
+    return (
+        all(len({uid for each in policies for uid in of(each)}) <= _MOST_PLACES
+            for of in (targets, parties))
+        and not any(isinstance(one, PartyCollection) for each in scopes for one in each.assigners)
+        and not any(duty.constraints for duty in duties)
+        and not any(action.refinements for action in actions)
+        and len({action.iri for action in actions}) <= 1
+        and len({duty.uid for duty in duties}) <= _MOST_DUTIES
     )  # fmt: skip
 
 
@@ -206,7 +261,7 @@ def _operands(
 ) -> Iterator[Iterable[_Move]]:
     found = tuple(dict.fromkeys(atoms(constraints)))
     for left in dict.fromkeys(one.left for one in found):
-        yield (move(left, point) for point in (*points(left, found), UNKNOWN))
+        yield (move(left, point) for point in (*regions(left, found).points, UNKNOWN))
 
 
 def _state(left: str, point: Point) -> _Move:
@@ -226,11 +281,19 @@ def _set(start: Question, name: str, value: object) -> Question:
 
 
 def _places(uids: Sequence[str], place: Callable[[str, tuple[str, ...]], _Move]) -> Iterator[_Move]:
-    """Everything that is named, what nobody names, and what is part of all that is named."""
-    yield from (place(uid, ()) for uid in uids)
-    if uids:
-        yield place(UNNAMED.value, ())
+    """Everything that is named and what nobody names, as a part of what is named.
+
+    In every combination if few are named; else what nobody names is part of one, of two, of all.
+    """
+    few = len(uids) <= _MOST_PLACES
+    for uid in (*uids, *([UNNAMED.value] if uids else ())):
+        others = [one for one in uids if one != uid]
+        sizes = range(len(others) + 1) if few else (0, 1, 2) if uid == UNNAMED.value else (0,)
+        for size in sizes:
+            yield from (place(uid, each) for each in combinations(others[:_MOST_PAIRED], size))
+    if uids and not few:
         yield place(UNNAMED.value, tuple(uids))
+        yield from (place(UNNAMED.value, (one,)) for one in uids[_MOST_PAIRED:])
 
 
 def _at(uid: str, part_of: tuple[str, ...]) -> _Move:

@@ -56,22 +56,29 @@ def check_of(
     budget: Budget | None,
     *,
     any_value: bool = False,
+    agreed: bool = False,
 ) -> Check:
     """A constraint as a check. `world` holds what the policy itself defines, and no more.
 
-    `any_value` is for prohibitions (see `satisfy`). `budget` is that by which `operands` count.
+    `any_value` is for prohibitions, `agreed` within xone (see `satisfy`). `budget` is that by which
+    `operands` count.
     """
     if isinstance(constraint, LogicalConstraint):
+        agreed = agreed or constraint.operator is LogicalOperator.XONE
         parts = tuple(
-            check_of(one, operands, world, budget, any_value=any_value)
+            check_of(one, operands, world, budget, any_value=any_value, agreed=agreed)
             for one in constraint.operands
         )
         return _logical(constraint.operator, parts)
     if constraint.left == terms.EVENT or constraint.unit is not None:
         return _never_known  # no event and no unit is known at a gate
-    return _fast(constraint, world, budget, any_value) or _general(
-        constraint, operands[constraint.left], Subject(world, any_value=any_value)
-    )
+
+    def reading(any_value: bool) -> Check:
+        return _fast(constraint, world, budget, any_value) or _general(
+            constraint, operands[constraint.left], Subject(world, any_value=any_value)
+        )
+
+    return _agreed(reading(False), reading(True)) if agreed else reading(any_value)
 
 
 def conjunction(checks: tuple[Check, ...]) -> Check:
@@ -100,6 +107,16 @@ def _logical(operator: LogicalOperator, checks: tuple[Check, ...]) -> Check:
     if operator is LogicalOperator.XONE:
         return _exactly_one(checks)
     return conjunction(checks)  # a gate knows no order of events: nothing contradicts a sequence
+
+
+def _agreed(one: Check, other: Check) -> Check:
+    """Where some values hold and others do not, neither reading is the stricter (`satisfy`)."""
+
+    def check(request: UsageRequest, facts: Facts) -> bool | None:
+        state = one(request, facts)
+        return state if other(request, facts) is state else None
+
+    return check
 
 
 def _exactly_one(checks: tuple[Check, ...]) -> Check:

@@ -32,10 +32,11 @@ from policies.odrl.model import (
     Policy,
     Prohibition,
 )
-from policies.odrl.naming import dataset_name
+from policies.odrl.naming import dataset_iri
 from policies.odrl.operands import Accessor
+from policies.odrl.strict import refuse
 from policies.odrl.terms import Conflict
-from policies.odrl.values import Value, spell
+from policies.odrl.values import Value, is_iri, shorten, spell
 from policies.odrl.view import ACTION, BACKGROUND
 from policies.odrl.world import DeonticState, Request
 from policies.privacy import Budget
@@ -149,8 +150,9 @@ class _Compiler:
     ) -> tuple[Rule, ...]:
         found = []
         if targets:
+            _check_names(targets)
             found.append(
-                self._entity("odrl.target", targets, lambda request: request.dataset, dataset_name)
+                self._entity("odrl.target", targets, lambda request: dataset_iri(request.dataset))
             )
         if assignees:
             found.append(
@@ -163,7 +165,6 @@ class _Compiler:
         code: str,
         entities: tuple[AnyAsset, ...] | tuple[AnyParty, ...],
         of: Callable[[UsageRequest], str],
-        spelled: Callable[[str], str] = str,
     ) -> Rule:
         sure: set[str] = set()
         unsure: set[str] = set()  # members of a collection whose refinements nobody can check here
@@ -177,7 +178,7 @@ class _Compiler:
             members = named | {
                 uid for uid in self._world.part_of if named & self._world.collections(uid)
             }
-            (unsure if refined else sure).update(map(spelled, members))
+            (unsure if refined else sure).update(members)
 
         def check(request: UsageRequest, _facts: Facts) -> bool | None:
             uid = of(request)
@@ -274,6 +275,16 @@ class _Compiler:
 
     def _always(self, code: str, bound: str) -> Rule:
         return Rule(code, self._basis, _always, lambda _request, _facts, _state: (bound, bound, ""))
+
+
+def _check_names(targets: tuple[AnyAsset, ...]) -> None:
+    """Threat: a prohibition whose target is no IRI would never be about any dataset."""
+    for asset in targets:
+        if asset.uid is not None and not is_iri(asset.uid):
+            refuse(
+                "ODRL_VALUE", "target", f"is no IRI: {shorten(asset.uid)}",
+                f"Write {dataset_iri(asset.uid)}",
+            )  # fmt: skip
 
 
 def _always(_request: UsageRequest, _facts: Facts) -> bool:

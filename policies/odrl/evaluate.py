@@ -198,7 +198,9 @@ def _overrule(
 def _premises(
     rule: Permission | Prohibition, request: Request, world: World
 ) -> tuple[Premise, ...]:
-    subject = Subject(world, request.context, any_value=isinstance(rule, Prohibition))
+    subject = Subject(
+        world, request.context, any_value=isinstance(rule, Prohibition), units=request.units
+    )
     scope = rule.scope
     found: list[Premise] = []
     if scope.targets:

@@ -2,7 +2,8 @@
 
 Requests: `odrl:Request` with permissions (a constraint `operand eq value` states a context), or the
 newer `sotw:EvaluationRequest`. States of the world are those of the ODRL test suite; wider facts
-are given by what the state includes:
+are given by what the state includes. Hierarchies and memberships are definitions and no facts of
+one state: they are read from the whole graph, and from the policy's.
 
     [ odrl:leftOperand odrl:count ; odrl:rightOperand 3 ; dct:issued "..." ]  a value, since when
     ex:alice odrl:partOf ex:staff ; odrl:industry ex:health              memberships, attributes
@@ -12,7 +13,7 @@ are given by what the state includes:
     <state> commensal:agreedAt "..."                                          start of the clocks
 """
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from datetime import datetime
 from typing import TYPE_CHECKING
 
@@ -25,7 +26,7 @@ from policies.odrl.rdf import Tree
 from policies.odrl.report import REPORT
 from policies.odrl.strict import refuse
 from policies.odrl.terms import COMMENSAL, DCT, ODRL, Kind
-from policies.odrl.world import DeonticState, DutyRecord, Performed, Request, Values, World, closure
+from policies.odrl.world import DeonticState, DutyRecord, Performed, Request, Values, World
 
 if TYPE_CHECKING:
     from rdflib import Graph
@@ -53,43 +54,41 @@ def read_requests(graph: "Graph", uid: str) -> list[Request]:
     return [_rule_request(graph, node, rule) for rule in rules]
 
 
-def read_world(graph: "Graph", uid: str) -> World:
+def read_world(graph: "Graph", uid: str, policies: "Graph | None" = None) -> World:
     """Read a state of the world: the facts about everything that it includes.
 
-    Raises `PolicyError`: ODRL_VALUE, ODRL_CYCLE (a collection that is part of itself).
+    `policies` is the graph of the policy, which may define hierarchies and memberships too. Raises
+    `PolicyError`: ODRL_VALUE, ODRL_CYCLE (a collection that is part of itself).
     """
     state = iri(uid)
     included = [
         *objects(graph, state, EXAMPLE + "includes"), *objects(graph, state, SOTW + "includes")
     ]  # fmt: skip
-    return _World(graph, included or list(dict.fromkeys(graph.subjects())), state).read()
+    everything = included or list(dict.fromkeys(graph.subjects()))
+    return _World(graph, everything, state, policies).read()
 
 
 def _evaluation_request(graph: "Graph", node: "Node") -> Request:
-    context: dict[str, Values] = {}
-    for parameter in objects(graph, node, SOTW + "requestParameter"):
-        operand, found = _feature(graph, parameter)
-        context[operand] = (*context.get(operand, ()), *found)
+    parameters = objects(graph, node, SOTW + "requestParameter")
+    context, units = _stated(graph, parameters, _feature)
     return Request(
         uid=str(node),
         action=one(graph, node, SOTW + "requestedAction"),
         assignee=one(graph, node, SOTW + "requestingParty"),
         target=one(graph, node, SOTW + "requestedTarget"),
         context=context,
+        units=units,
     )
 
 
 def _rule_request(graph: "Graph", node: "Node", rule: "Node") -> Request:
-    context: dict[str, Values] = {}
     actions = objects(graph, rule, ODRL + "action")
     stated = list(objects(graph, rule, ODRL + "constraint"))
     action = str(actions[0]) if actions else None
     if actions and objects(graph, actions[0], RDF_VALUE):
         stated.extend(objects(graph, actions[0], ODRL + "refinement"))
         action = one(graph, actions[0], RDF_VALUE)
-    for constraint in stated:
-        operand, found = _statement(graph, constraint)
-        context[operand] = (*context.get(operand, ()), *found)
+    context, units = _stated(graph, stated, _statement)
     return Request(
         uid=str(node),
         rule_uid=str(rule),
@@ -98,7 +97,23 @@ def _rule_request(graph: "Graph", node: "Node", rule: "Node") -> Request:
         assigner=one(graph, rule, ODRL + "assigner"),
         target=one(graph, rule, ODRL + "target"),
         context=context,
+        units=units,
     )
+
+
+def _stated(
+    graph: "Graph", nodes: Iterable["Node"], read: "Callable[[Graph, Node], tuple[str, Values]]"
+) -> tuple[dict[str, Values], dict[str, str]]:
+    """What a requester says of each operand, and in which unit."""
+    context: dict[str, Values] = {}
+    units: dict[str, str | None] = {}
+    for node in nodes:
+        operand, found = read(graph, node)
+        unit = one(graph, node, ODRL + "unit")
+        if units.setdefault(operand, unit) != unit:
+            refuse("ODRL_VALUE", "$", "states one operand in more than one unit")
+        context[operand] = (*context.get(operand, ()), *found)
+    return context, {operand: unit for operand, unit in units.items() if unit is not None}
 
 
 def _statement(graph: "Graph", node: "Node") -> tuple[str, Values]:
@@ -133,13 +148,16 @@ def _operand_values(graph: "Graph", operand: str, nodes: Iterable["Node"]) -> Va
 class _World:
     """Collects the facts about the included nodes, and about all that they are part of."""
 
-    def __init__(self, graph: "Graph", included: list["Node"], state: "Node") -> None:
+    def __init__(
+        self, graph: "Graph", included: list["Node"], state: "Node", policies: "Graph | None"
+    ) -> None:
         self._graph = graph
+        self._defining = [graph] if policies is None or policies is graph else [graph, policies]
         self._included = included
         self._state = state
 
     def read(self) -> World:
-        part_of = self._relation(ODRL + "partOf")
+        part_of = self._relation(ODRL + "partOf", inverse=(ODRL + "hasPart",))
         inherit.refuse_cycle(part_of, "$", "partOf")
         operands: dict[str, Values] = {}
         since: dict[str, datetime] = {}
@@ -157,10 +175,8 @@ class _World:
         return World(
             now=now, operands=operands, units=units, since=since,
             attributes=self._attributes(), part_of=part_of,
-            broader=self._relation(
-                RDF_TYPE, SKOS + "broader", SKOS + "broaderTransitive", RDFS + "subClassOf"
-            ),
-            included_in=self._relation(ODRL + "includedIn"),
+            broader=self._broader(),
+            included_in=self._actions(),
             implies=self._relation(ODRL + "implies"),
             events=self._events(), performed=self._performed(), records=self._records(),
             agreed_at=self._time(self._state, COMMENSAL + "agreedAt"),
@@ -180,20 +196,43 @@ class _World:
         if objects(self._graph, node, SOTW + "describesFeature"):
             yield _feature(self._graph, node)
 
-    def _relation(self, *predicates: str) -> dict[str, tuple[str, ...]]:
+    def _relation(
+        self, *predicates: str, inverse: tuple[str, ...] = ()
+    ) -> dict[str, tuple[str, ...]]:
+        """From each node to the next ones; `inverse` are the relations that say it backwards."""
+        pairs = {
+            (str(subject), str(target))
+            for graph in self._defining
+            for name in predicates
+            for subject, target in graph.subject_objects(iri(name))
+        } | {
+            (str(target), str(subject))
+            for graph in self._defining
+            for name in inverse
+            for subject, target in graph.subject_objects(iri(name))
+        }
         table: dict[str, tuple[str, ...]] = {}
-        everything = {
-            str(subject): tuple(
-                str(target) for name in predicates
-                for target in objects(self._graph, subject, name)
-            )
-            for subject in self._graph.subjects(unique=True)
-        }  # fmt: skip
-        for node in self._included:
-            for name in closure(str(node), everything):
-                if everything.get(name):
-                    table[name] = everything[name]
+        for narrow, wide in sorted(pairs):
+            table[narrow] = (*table.get(narrow, ()), wide)
         return table
+
+    def _broader(self) -> dict[str, tuple[str, ...]]:
+        table = self._relation(
+            RDF_TYPE, SKOS + "broader", SKOS + "broaderTransitive", RDFS + "subClassOf",
+            DCT + "isPartOf",
+            inverse=(SKOS + "narrower", SKOS + "narrowerTransitive", DCT + "hasPart"),
+        )  # fmt: skip
+        names = sorted({*table, *terms.DPV_BROADER})
+        return {name: (*table.get(name, ()), *terms.DPV_BROADER.get(name, ())) for name in names}
+
+    def _actions(self) -> dict[str, tuple[str, ...]]:
+        # ODRL's own actions are placed by ODRL, unless the state itself includes them.
+        included = {str(node) for node in self._included}
+        return {
+            name: wider
+            for name, wider in self._relation(ODRL + "includedIn").items()
+            if name in included or not terms.is_core_action(name)
+        }
 
     def _attributes(self) -> dict[str, dict[str, Values]]:
         table: dict[str, dict[str, Values]] = {}
@@ -224,13 +263,19 @@ class _World:
         return tuple(found)
 
     def _records(self) -> tuple[DutyRecord, ...]:
-        nodes = [
-            *self._included,
-            *(one for node in self._included
-              for one in objects(self._graph, node, REPORT + "ruleReport")),
-        ]  # fmt: skip
+        # Reports nest as ours do: of a policy, of its rules, of their duties and consequences.
+        nodes = dict.fromkeys(self._included)
+        pending = list(nodes)
+        while pending:
+            node = pending.pop()
+            below = [
+                *objects(self._graph, node, REPORT + "ruleReport"),
+                *objects(self._graph, node, REPORT + "conditionReport"),
+            ]
+            pending.extend(one for one in below if one not in nodes)
+            nodes.update(dict.fromkeys(below))
         found = []
-        for node in dict.fromkeys(nodes):
+        for node in nodes:
             duty = one(self._graph, node, REPORT + "rule")
             state = one(self._graph, node, REPORT + "deonticState")
             if duty is None or state is None:

@@ -11,7 +11,7 @@ from itertools import chain
 
 from policies.odrl import inherit, terms
 from policies.odrl.actions import covered_by, entails, with_definitions
-from policies.odrl.lint_constraints import Checks, Placed, without_names
+from policies.odrl.lint_constraints import MOST, Checks, Placed, without_names
 from policies.odrl.model import (
     Action,
     AnyAsset,
@@ -72,7 +72,10 @@ class _Lint:
             )  # fmt: skip
 
     def _too_many(self) -> bool:
-        return max(len(self._permissions), len(self._prohibitions)) > _MOST_COMPARED
+        rules: list[Permission | Prohibition] = [*self._permissions, *self._prohibitions]
+        return max(len(self._permissions), len(self._prohibitions)) > _MOST_COMPARED or any(
+            len(_placed("", one)) > MOST for one in rules
+        )
 
     def _whole(self) -> Iterator[Remark]:
         policy = self._policy

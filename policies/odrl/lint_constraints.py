@@ -17,7 +17,7 @@ from policies.odrl.values import Value
 from policies.odrl.world import World
 from policies.remark import Catalogue, Remark, Severity, error, warning
 
-_MOST = 20  # constraints of one rule that are held against each other
+MOST = 20  # constraints of one rule that are held against each other
 _EXACT = frozenset({Operator.EQ, Operator.NEQ, Operator.IS_ANY_OF, Operator.IS_NONE_OF})
 _POSITIVE = frozenset({Operator.EQ, Operator.IS_ANY_OF, Operator.IS_A, Operator.IS_PART_OF})
 _HIERARCHY = frozenset({Operator.IS_A, Operator.IS_PART_OF})
@@ -70,7 +70,7 @@ class Checks:
         if alone:
             return
         found = False
-        for one, other in combinations(placed[:_MOST], 2):
+        for one, other in combinations(placed[:MOST], 2):
             if _share(one[1], other[1]) and self._clash((one, other), prohibits=prohibits):
                 found = True
                 yield say(
@@ -127,7 +127,7 @@ class Checks:
             else:
                 useful.append((place, constraint))
         told: set[str] = set()
-        for one, other in permutations(useful[:_MOST], 2):
+        for one, other in permutations(useful[:MOST], 2):
             if one[0] in told or other[0] in told or not _share(one[1], other[1]):
                 continue
             if without_names(one[1]) == without_names(other[1]):
@@ -220,7 +220,8 @@ def _purpose(path: str, atom: Constraint, prohibits: bool) -> Iterator[Remark]:
             "Use odrl:isA, if its parts are meant as well",
         )  # fmt: skip
     for iri in named:
-        covering = next((one for one in named if one in _above(iri)), None)
+        above = _above(iri)
+        covering = next((one for one in named if one in above), None) if above else None
         if atom.operator in _HIERARCHY and covering is not None:
             yield warning(
                 "PURPOSE_COVERED", path, f"{short(iri)} is already a part of {short(covering)}",

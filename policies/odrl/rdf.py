@@ -15,7 +15,7 @@ from policies.odrl.graph import RDF, RDF_TYPE, RDFS, SKOS, iri, objects, subject
 from policies.odrl.model import Policy
 from policies.odrl.read import Reader
 from policies.odrl.strict import check, refusal, refuse
-from policies.odrl.terms import DCT, ODRL
+from policies.odrl.terms import DCT, ODRL, PolicyKind
 from policies.odrl.world import closure
 
 if TYPE_CHECKING:
@@ -28,9 +28,13 @@ _MAX_DEPTH = 30
 _RULES = frozenset({"permission", "prohibition", "obligation", "duty", "remedy", "consequence"})
 _CONSTRAINTS = frozenset({"constraint", "refinement", "and", "or", "xone", "andSequence"})
 _ENTITIES = frozenset({"target", "assigner", "assignee"})
+# What an asset or a party says of the policy is inferred of all its rules (IM 2.2, 2.3).
+_SAID_OF_POLICY = {
+    "hasPolicy": "target", "assigneeOf": "assignee", "assignerOf": "assigner",
+}  # fmt: skip
 _ENTITY_TERMS = frozenset({RDF_TYPE, ODRL + "source", ODRL + "partOf", ODRL + "refinement"})
 _ANNOTATIONS = (DCT, RDFS, SKOS, "http://purl.org/dc/elements/1.1/", "http://xmlns.com/foaf/0.1/")
-_KINDS = ("Policy", "Set", "Offer", "Agreement")
+_KINDS = ("Policy", *(kind.value for kind in PolicyKind))
 _READER = Reader.of(lenient=True)
 
 
@@ -55,7 +59,14 @@ class Tree:
 
     def policy(self, node: "Node") -> dict[str, object]:
         """The tree of a whole policy. Raises `PolicyError`: ODRL_CYCLE, ODRL_TOO_LARGE."""
-        return self._tree(node, (), skip=tuple(one for one in _ANNOTATIONS if one != DCT))
+        tree = self._tree(node, (), skip=tuple(one for one in _ANNOTATIONS if one != DCT))
+        for relation, name in _SAID_OF_POLICY.items():
+            said = sorted(self._graph.subjects(iri(ODRL + relation), node), key=str)
+            stated = objects(self._graph, node, ODRL + name)
+            nodes = list(dict.fromkeys([*stated, *said]))
+            if said:
+                tree[ODRL + name] = self._written(ODRL + name, nodes, (node,))
+        return tree
 
     def value(self, node: "Node") -> object:
         """A literal, an IRI or a list as a JSON-LD value."""

@@ -167,7 +167,7 @@ class Reader:
                     refuse("ODRL_SYNTAX", path, "is agreed to without assignee (IM 2.1.3)")
 
     def _complete_message(self, policy: Policy, node: Node) -> None:
-        if policy.kind is terms.PolicyKind.SET:
+        if policy.kind not in (terms.PolicyKind.OFFER, terms.PolicyKind.AGREEMENT):
             refuse("ODRL_SYNTAX", node.at("@type"), "must be Offer or Agreement in this protocol")
         if not policy.permissions and not policy.prohibitions:
             refuse("ODRL_SYNTAX", node.path, "needs a permission or a prohibition")
@@ -298,7 +298,7 @@ class Reader:
             return terms.PolicyKind.SET
         kinds = {kind.value: kind for kind in terms.PolicyKind}
         if len(named) > 1 or not named <= kinds.keys():
-            refuse("ODRL_TERM", node.at("@type"), "must be one of Set, Offer, Agreement")
+            refuse("ODRL_TERM", node.at("@type"), "must be one of Set, Offer, Agreement, Privacy")
         return kinds[named.pop()]
 
     def _profile(self, value: object, path: str) -> str:

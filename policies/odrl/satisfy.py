@@ -5,11 +5,12 @@ and a prohibition that hangs on something unknown is not taken to be off (`evalu
 
 An operand may have several values (all columns asked for). Then a constraint of a permission or a
 duty must hold for each of them, and one of a prohibition applies if it holds for any: of the two
-readings of ODRL, the one that lets less through.
+readings of ODRL, the one that lets less through. Within xone neither does; where they differ, it is
+unknown.
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from enum import StrEnum
 from itertools import pairwise
@@ -46,27 +47,39 @@ class Subject:
 
     `stated` values (what the requester says) count only where the world knows nothing better.
     `alone` is for the refinement of a party or an asset: then `stated` are its own attributes, and
-    nothing else counts. `any_value` is set for prohibitions.
+    nothing else counts. `any_value` is set for prohibitions, `agreed` within xone. `units` are
+    those of `stated`.
     """
 
     world: World
     stated: Mapping[str, Values] = field(default_factory=dict)
     alone: bool = False
     any_value: bool = False
+    agreed: bool = False
+    units: Mapping[str, str] = field(default_factory=dict)
+
+    @property
+    def otherwise(self) -> "Subject":
+        """The same with the other reading of several values."""
+        return replace(self, any_value=not self.any_value)
 
     def values_of(self, constraint: Constraint) -> Values:
         """The operand's values; empty when it is not known, or known in another unit."""
         left, world = constraint.left, self.world
-        if constraint.unit is not None and world.units.get(left) != constraint.unit:
-            return ()
         if self.alone:
-            return self.stated.get(left, ())
+            return self._in_unit(constraint, self.stated.get(left, ()), world.units)
         known = world.operands.get(left, ())
         if left == terms.DATE_TIME and world.now is not None:
             known = (world.now,)
         elif left in (terms.ELAPSED_TIME, terms.DELAY_PERIOD) and not known:
             known = _elapsed(world)
-        return known or self.stated.get(left, ())
+        if known:
+            return self._in_unit(constraint, known, world.units)
+        return self._in_unit(constraint, self.stated.get(left, ()), {**world.units, **self.units})
+
+    def _in_unit(self, constraint: Constraint, found: Values, units: Mapping[str, str]) -> Values:
+        wrong = constraint.unit is not None and units.get(constraint.left) != constraint.unit
+        return () if wrong else found
 
 
 def satisfy(constraint: AnyConstraint, subject: Subject) -> Outcome:
@@ -77,8 +90,11 @@ def satisfy(constraint: AnyConstraint, subject: Subject) -> Outcome:
         return _event(constraint, subject.world)
     actual = subject.values_of(constraint)
     if not actual:
-        return Outcome(constraint, Satisfaction.UNKNOWN, (), _unknown(constraint, subject.world))
+        return Outcome(constraint, Satisfaction.UNKNOWN, (), _unknown(constraint, subject))
     verdict = compare(constraint, actual, subject)
+    if subject.agreed and verdict is not compare(constraint, actual, subject.otherwise):
+        reason = "it holds for some of the values only"
+        return Outcome(constraint, Satisfaction.UNKNOWN, actual, reason)
     if verdict is None:
         reason = "the value found cannot be ordered against the bound"
         return Outcome(constraint, Satisfaction.UNKNOWN, actual, reason)
@@ -96,8 +112,9 @@ def _two_valued(verdict: bool) -> Satisfaction:
     return Satisfaction.SATISFIED if verdict else Satisfaction.UNSATISFIED
 
 
-def _unknown(constraint: Constraint, world: World) -> str:
-    if constraint.unit is not None and constraint.left in world.operands:
+def _unknown(constraint: Constraint, subject: Subject) -> str:
+    known = constraint.left in subject.world.operands or constraint.left in subject.stated
+    if constraint.unit is not None and known:
         return "the value is not known in the unit of the constraint"
     return "the value is not known"
 
@@ -135,20 +152,22 @@ def _one(
     if operator in terms.ORDERED:
         return values.ordered(value, operator, right[0])
     if operator in (Operator.IS_A, Operator.IS_PART_OF):
-        return any(_within(value, bound, subject) for bound in right)
+        above = _above(value, subject)  # once: a policy may list thousands of bounds
+        return any(values.equal(value, bound) or _name(bound) in above for bound in right)
     among = any(values.equal(value, bound) for bound in right)
     return not among if operator in (Operator.NEQ, Operator.IS_NONE_OF) else among
 
 
 def _within(narrow: Value, wide: Value, subject: Subject) -> bool:
-    if values.equal(narrow, wide):
-        return True
-    name, bound = _name(narrow), _name(wide)
-    if name is None or bound is None:
-        return False
-    # Types and broader concepts, and for places and parts what contains them.
-    world = subject.world
-    return bound in world.concepts(name) or bound in world.collections(name)
+    return values.equal(narrow, wide) or _name(wide) in _above(narrow, subject)
+
+
+def _above(value: Value, subject: Subject) -> frozenset[str]:
+    """Types and broader concepts, and for places and parts what contains them."""
+    name = _name(value)
+    if name is None:
+        return frozenset()
+    return subject.world.concepts(name) | subject.world.collections(name)
 
 
 def _name(value: Value) -> str | None:
@@ -185,6 +204,8 @@ def _relates(now: datetime, operator: Operator, start: datetime, end: datetime) 
 
 
 def _logical(constraint: LogicalConstraint, subject: Subject) -> Outcome:
+    if constraint.operator is LogicalOperator.XONE:
+        subject = replace(subject, agreed=True)
     outcomes = tuple(satisfy(operand, subject) for operand in constraint.operands)
     states = [outcome.satisfaction for outcome in outcomes]
     if constraint.operator is LogicalOperator.OR:

@@ -1,6 +1,7 @@
 """Can constraints hold together? A search over the critical points of their operands.
 
-Exhaustive as far as `policies.odrl.regions` is, until `STEPS` combinations were tried.
+Exhaustive as far as `policies.odrl.regions` is, until `STEPS` combinations were tried: otherwise
+the answer is not sure.
 """
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -14,7 +15,7 @@ from policies.odrl.model import (
     Policy,
     Prohibition,
 )
-from policies.odrl.regions import UNKNOWN, WHOLE_SETS, Point, atoms, points, rights, world_of
+from policies.odrl.regions import UNKNOWN, Point, atoms, regions, rights, world_of
 from policies.odrl.satisfy import Satisfaction, Subject, satisfy
 from policies.odrl.terms import LogicalOperator
 
@@ -71,16 +72,18 @@ class Solver:
         """
         states: dict[str, Point] = {}
         sure = True
+        if self._effort <= 0:
+            self.exhausted = True
+            return Solution(None, sure=False)
         for group in _independent(demands):
-            self._effort -= _work(_atoms(group))
             search = _Search(group, min(STEPS, self._effort), known)
             found = search.run()
             self._effort -= search.used
             if found is not None:
                 states.update(found)
-            elif search.cut:
+            elif search.cut or not search.complete:
                 sure = False
-                self.exhausted = self.exhausted or self._effort <= 0
+                self.exhausted = self.exhausted or search.cut
             else:
                 return Solution(None)
         return Solution(states) if sure else Solution(None, sure=False)
@@ -107,11 +110,9 @@ def _all(rule: Permission | Prohibition) -> AnyConstraint:
     return LogicalConstraint(LogicalOperator.AND, rule.constraints)
 
 
-def _work(found: Sequence[Constraint]) -> int:
-    """About what it takes to find the points of the operands, in steps of the search."""
-    size = sum(len(rights(one)) for one in found)
-    sets = any(isinstance(one.right, tuple) and one.operator in WHOLE_SETS for one in found)
-    return len(found) + size * (size if sets else len(found)) // 32
+def _weight(found: Iterable[Constraint]) -> int:
+    """About what it takes to check these once, in steps of the search."""
+    return sum(4 + len(rights(one)) for one in found) // 16
 
 
 def _atoms(demands: Sequence[Demand]) -> list[Constraint]:
@@ -132,24 +133,40 @@ def _independent(demands: Sequence[Demand]) -> list[list[Demand]]:
 
 
 class _Search:
-    """Depth first: a demand is checked as soon as its last operand has a state."""
+    """Depth first: a demand is checked as soon as its last operand has a state.
+
+    `complete`: what was not found is nowhere. `cut`: the search did not come to its end.
+    """
 
     def __init__(self, demands: list[Demand], steps: int, known: bool) -> None:
         self._steps = steps
-        self.used = 0
-        self.cut = steps <= 0
-        found = _atoms(demands) if steps > 0 else []
+        found = _atoms(demands)
+        self.used = _weight(found)
+        self.cut = steps <= self.used
+        found = [] if self.cut else found
         self._lefts = tuple(dict.fromkeys(one.left for one in found))
         unknown = () if known or all(demand.holds for demand in demands) else (UNKNOWN,)
-        self._points = {left: (*points(left, found), *unknown) for left in self._lefts}
+        spaces = {left: regions(left, found) for left in self._lefts}
+        self.used += sum(one.work for one in spaces.values()) // 8
+        self.complete = all(one.complete for one in spaces.values())
+        self._partial = any(one.cut for one in spaces.values())
+        self._points = {left: (*one.points, *unknown) for left, one in spaces.items()}
         self._due: dict[str, list[Demand]] = {left: [] for left in self._lefts}
         for demand in demands if found else ():
             own = {one.left for one in atoms((demand.constraint,))}
             self._due[max(own, key=self._lefts.index)].append(demand)
+        self._cost = {
+            left: 1 + sum(map(_weight, ([*atoms((one.constraint,))] for one in due)))
+            for left, due in self._due.items()
+        }
 
     def run(self) -> States | None:
         """States that meet the demands; None if there are none, or if it was `cut` short."""
-        return None if self.cut else self._extend({}, 0)
+        if self.cut:
+            return None
+        found = self._extend({}, 0)
+        self.cut = self.cut or self._partial
+        return found
 
     def _extend(self, states: dict[str, Point], depth: int) -> States | None:
         if depth == len(self._lefts):
@@ -159,7 +176,7 @@ class _Search:
             if self.used >= self._steps:
                 self.cut = True
                 return None
-            self.used += 1
+            self.used += self._cost[left]
             tried = {**states, left: point}
             if all(_met(demand, tried) for demand in self._due[left]):
                 found = self._extend(tried, depth + 1)

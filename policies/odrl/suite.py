@@ -133,7 +133,9 @@ def _produced(library: _Library, path: Path, case: str) -> list[Triple]:
     request = _reference(graph, case, "request")
     requests: list[Request] = facts.read_requests(library.graph_of(request, path), request)
     state = _reference(graph, case, "sotw")
-    world: World = facts.read_world(library.graph_of(state, path), state)
+    world: World = facts.read_world(
+        library.graph_of(state, path), state, library.graph_of(uid, path)
+    )
     known = library.policies(policy, path)
     evaluations = [evaluate(policy, one, world, known) for one in requests]
     return report(evaluations, uid=case + "-report", created=world.now or _EPOCH)

@@ -28,11 +28,16 @@ PROFILE = "https://w3id.org/commensal/odrl"
 
 
 class PolicyKind(StrEnum):
-    """`Policy` without a subtype means Set (ODRL Information Model 2.1)."""
+    """`Policy` without a subtype means Set (ODRL Information Model 2.1).
+
+    Of the common vocabulary only Privacy, which is a policy like any other; a Request or an
+    Assertion grants nothing, and a Ticket grants to whoever holds it.
+    """
 
     SET = "Set"
     OFFER = "Offer"
     AGREEMENT = "Agreement"
+    PRIVACY = "Privacy"
 
 
 class Conflict(StrEnum):
@@ -263,6 +268,33 @@ def _broader() -> dict[str, tuple[str, ...]]:
 
 # A purpose's IRI, with the IRIs of the next broader purposes.
 BROADER_PURPOSES: dict[str, tuple[str, ...]] = _broader()
+
+_DPV = "https://w3id.org/dpv#"
+# Of DPV 2.0 itself (dpv/modules/purposes.ttl, skos:broader): research, what it is for, and what it
+# is mostly told apart from. No purpose of EHDS hangs below these.
+DPV_BROADER: dict[str, tuple[str, ...]] = {
+    _DPV + name: tuple(_DPV + wide for wide in above)
+    for name, above in {
+        "AcademicResearch": ("ResearchAndDevelopment",),
+        "ScientificResearch": ("ResearchAndDevelopment",),
+        "CommercialResearch": ("CommercialPurpose", "ResearchAndDevelopment"),
+        "NonCommercialResearch": ("NonCommercialPurpose", "ResearchAndDevelopment"),
+        "ResearchAndDevelopment": ("Purpose",),
+        "CommercialPurpose": ("Purpose",),
+        "NonCommercialPurpose": ("Purpose",),
+        "DataAltruism": ("PublicBenefit",),
+        "ProvideOfficialStatistics": ("PublicBenefit",),
+        "PublicPolicyMaking": ("PublicBenefit",),
+        "PublicBenefit": ("Purpose",),
+        "Advertising": ("Marketing",),
+        "DirectMarketing": ("Marketing",),
+        "PersonalisedAdvertising": ("Advertising", "Personalisation"),
+        "TargetedAdvertising": ("PersonalisedAdvertising",),
+        "Marketing": ("Purpose",),
+        "Personalisation": ("Purpose",),
+        "ServiceProvision": ("Purpose",),
+    }.items()
+}
 _CLOSED = (purposes.DPV_EHDS, purposes.PROHIBITED_NAMESPACE)
 
 

@@ -20,7 +20,9 @@ _NUMBER = re.compile(r"[+-]?\d{1,30}(\.\d{1,30})?([eE][+-]?\d{1,3})?")
 _INSTANT = re.compile(
     r"\d{4}-\d\d-\d\dT\d\d:\d\d(:\d\d(\.\d{1,6})?)?(Z|[+-]\d\d:\d\d)"  # DSP leaves out seconds
 )
-_DATE = re.compile(r"\d{4}-\d\d-\d\dZ?")
+_MIDNIGHT = re.compile(r"T24:00(?=(:00(\.0{1,6})?)?(Z|[+-]))")  # the end of that day
+# A day of another offset is no day here: only UTC's own spellings.
+_DATE = re.compile(r"\d{4}-\d\d-\d\d(Z|[+-]00:00)?")
 _DURATION = re.compile(
     r"(-)?P(?=\d|T\d)(?:(\d{1,5})Y)?(?:(\d{1,6})M)?(?:(\d{1,7})D)?"
     r"(?:T(?=\d)(?:(\d{1,7})H)?(?:(\d{1,9})M)?(?:(\d{1,9}(?:\.\d{1,6})?)S)?)?"
@@ -58,7 +60,8 @@ _NUMERIC = frozenset(
     XSD + name
     for name in (
         "integer", "decimal", "double", "float", "int", "long", "short", "byte",
-        "nonNegativeInteger", "positiveInteger", "unsignedInt", "unsignedLong",
+        "nonNegativeInteger", "positiveInteger", "nonPositiveInteger", "negativeInteger",
+        "unsignedInt", "unsignedLong", "unsignedShort", "unsignedByte",
     )
 )  # fmt: skip
 _DATATYPES = {
@@ -192,8 +195,9 @@ def _parse_number(text: str) -> Decimal | None:
 def _parse_instant(text: str) -> datetime | None:
     if not _INSTANT.fullmatch(text) or not text.isascii():
         return None
+    start, moved = _MIDNIGHT.subn("T00:00", text)
     try:
-        instant = datetime.fromisoformat(text)
+        instant = datetime.fromisoformat(start) + timedelta(days=moved)
         instant.astimezone(UTC)  # an offset at the edge of the calendar has no UTC
     except (ValueError, OverflowError):
         return None
@@ -204,7 +208,7 @@ def _parse_date(text: str) -> date | None:
     if not _DATE.fullmatch(text) or not text.isascii():
         return None
     try:
-        return date.fromisoformat(text.removesuffix("Z"))
+        return date.fromisoformat(text[:10])
     except ValueError:
         return None
 

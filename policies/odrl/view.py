@@ -44,10 +44,13 @@ def world_of(policy: Policy, request: UsageRequest, facts: Facts) -> tuple[Reque
         value = accessor(request, facts)
         if value is not None and iri != terms.DATE_TIME:
             known[iri] = value if isinstance(value, tuple) else (value,)
+    # How long the job may take is its own statement, and no clock for anybody's duties.
+    takes = known.pop(terms.ELAPSED_TIME)
     asked = Request(
         uid=request.digest,
         action=ACTION,
         assignee=assignee_of(request),
         target=target_of(request),
+        context={terms.ELAPSED_TIME: takes},
     )
     return asked, World(now=facts.now, operands=known, implies=BACKGROUND.implies)

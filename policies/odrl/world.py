@@ -28,9 +28,9 @@ class DeonticState(StrEnum):
 class Request:
     """One rule of a request: who (`assignee`) asks to exercise `action` on `target`.
 
-    `context` are values that the requester states for left operands (a purpose); what the world
-    knows itself is believed before them. `uid` names the request, `rule_uid` its rule (they may be
-    the same).
+    `context` are values that the requester states for left operands (a purpose), `units` the IRIs
+    of their units; what the world knows itself is believed before them. `uid` names the request,
+    `rule_uid` its rule (they may be the same).
     """
 
     uid: str
@@ -40,6 +40,7 @@ class Request:
     assigner: str | None = None
     rule_uid: str | None = None
     context: Mapping[str, Values] = field(default_factory=dict)
+    units: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)

@@ -13,7 +13,7 @@ from connector.audit import entries
 from connector.audit.damage import read_entries
 from connector.clock import utc_now
 from connector.identity.keys import SigningKey
-from coordinator.sandbox import Finished, Hospital, Sandbox
+from coordinator.sandbox import OFFICERS, Finished, Hospital, Sandbox
 
 NAMES = ["hospital-north", "hospital-south", "hospital-west"]
 WARDS = ("surgery", "medicine", "intensive care")
@@ -87,6 +87,10 @@ output = "model"
 [[example]]
 name = "a job that uses all that it may"
 expect = "allow"
+hospitals = 2
+people = 40
+epsilon = 1.0
+hours = 168
 
 [[example]]
 name = "one hospital alone"
@@ -185,10 +189,16 @@ class DataSpace:
         return self.sandbox.attempt("coordinator", "watch", self.coordinator, job)
 
     def verify(self, name: str) -> Finished:
-        """Verify a participant's log with the key that it made at its enrolment."""
+        """Verify a participant's log with the keys that it and its officers made."""
+        officers = [
+            SigningKey.load(self.sandbox.officer_key(name, officer)).verify_key.vkey
+            for officer in OFFICERS
+            if self.sandbox.officer_key(name, officer).exists()
+        ]
         return self.sandbox.attempt(
-            "audit", "verify", str(self.sandbox.directory(name)), "--key", self.key(name).vkey
-        )
+            "audit", "verify", str(self.sandbox.directory(name)), "--key", self.key(name).vkey,
+            *(word for officer in officers for word in ("--officer", officer)),
+        )  # fmt: skip
 
     def key(self, name: str):
         """A participant's public key."""

@@ -29,11 +29,15 @@ def policy_file(space: DataSpace) -> Path:
 
 
 def change(space: DataSpace, *pairs: tuple[str, str]) -> None:
-    text = policy_file(space).read_text()
+    edit(policy_file(space), *pairs)
+
+
+def edit(path: Path, *pairs: tuple[str, str]) -> None:
+    text = path.read_text()
     for old, new in pairs:
         assert old in text
         text = text.replace(old, new)
-    policy_file(space).write_text(text)
+    path.write_text(text)
 
 
 def activate(space: DataSpace, officer: str) -> Finished:
@@ -60,6 +64,8 @@ def test_four_eyes_tighten_hold_and_approve_on_a_running_node(space: DataSpace) 
     change(
         space, ("version = 1", "version = 2"), ("epsilon_per_job = 1.0", "epsilon_per_job = 0.2")
     )
+    beside = policy_file(space).with_name("policy.examples.toml")
+    edit(beside, ("epsilon = 1.0", "epsilon = 0.2"))
     checked = sandbox.run_command("node", "check", directory)
     assert "is not what decides" in checked
     assert "commensal policy activate" in checked
@@ -82,6 +88,7 @@ def test_four_eyes_tighten_hold_and_approve_on_a_running_node(space: DataSpace) 
         ("version = 2", "version = 3"),
         ("epsilon_per_job = 0.2", 'epsilon_per_job = 1.0\napproval = "person"'),
     )
+    edit(beside, ("epsilon = 0.2", "epsilon = 1.0"))
     for officer in (BOB, ALICE):
         done = activate(space, officer)
         assert done.code == 0, done

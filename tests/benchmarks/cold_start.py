@@ -126,6 +126,7 @@ def _hospital(number: int, rows: int) -> Hospital:
             "policy.examples.toml": '[usual]\npurpose = "scientific-research"\n'
             f'tasks = ["training.logistic"]\ncolumns = [{allowed}]\noutput = "model"\n'
             '[[example]]\nname = "as the benchmark asks"\nexpect = "allow"\n'
+            "hospitals = 3\npeople = 50\nepsilon = 1.0\nhours = 168\n"
             '[[example]]\nname = "one hospital alone"\nexpect = "deny"\nhospitals = 1\n',
         },
     )

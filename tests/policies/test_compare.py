@@ -263,6 +263,29 @@ def test_rules_in_odrl_are_compared_one_by_one(
     assert effects.get(path) is effect
 
 
+def test_each_partner_is_tried_without_the_others() -> None:
+    one, other = (
+        policy(minimum_participants=1, rules=rules(use(("commensal:dataset", "isNoneOf", names))))
+        for names in (["south/a"], ["south/a", "east/b"])
+    )
+    found = contrasted(one, other)
+    check(one, other, found)
+    assert found.effect is Effect.TIGHTENED
+
+
+def test_more_columns_than_a_permit_lists_are_no_request_and_not_exhaustive() -> None:
+    names = [[f"c{place}" for place in range(start, start + 600)] for start in (0, 600)]
+    many = rules(*(use(("commensal:column", "isAllOf", each)) for each in names))
+    assert not contrasted(policy(), policy(rules=many)).exhaustive
+    assert example(policy(rules=many))[0] is None
+
+
+def test_many_bounds_on_costs_are_not_all_combined_and_that_is_said() -> None:
+    lefts = ("commensal:epsilon", "commensal:budgetEpsilon")
+    many = rules(*(use(*((left, "lteq", size) for left in lefts)) for size in range(1, 20)))
+    assert not contrasted(policy(), policy(rules=many)).exhaustive
+
+
 def test_a_search_that_was_cut_short_says_so() -> None:
     many = rules(*(use(("commensal:cohortSize", "gteq", size)) for size in range(100, 110)))
     assert not contrasted(policy(rules=many), policy(rules=many), limit=50).exhaustive

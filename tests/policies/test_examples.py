@@ -32,6 +32,20 @@ def load(*blocks: str, usual: str = USUAL) -> examples.Examples:
 
 ALLOWED = example("all is well", "allow")
 DENIED = example("too few", "deny", 'because = ["policy.participants"]', "hospitals = 2")
+NUMBERS = ("epsilon = 1.0", "people = 100", "hospitals = 3", "hours = 168")
+STATED = example("all that it may", "allow", *NUMBERS)
+HALF = example("half of it", "allow", *NUMBERS[:2])
+LACKING = example("but for the hours", "allow", *NUMBERS[:3])
+EDUCATION = example("teaching", "deny", 'purpose = "education"')
+ADVERTISING = example("advertising", "deny", 'purpose = "advertising"')
+UNLAWFUL = example("unlawful, and of one alone", "deny", 'purpose = "advertising"', "hospitals = 1")
+OPEN = example("nobody has counted", "undetermined", 'people = "unknown"')
+UNSTATED = "epsilon, people, hospitals and hours"
+STATES_NO = f'no example that expects "allow" states {UNSTATED} itself:'
+SHOWS_NO_BOUND = (
+    'no example that expects "deny" is refused by a bound of the policy: '
+    "a purpose, or what the law refuses anyway, shows none"
+)
 
 
 def refusal(*blocks: str, usual: str = USUAL) -> PolicyError:
@@ -143,18 +157,74 @@ def test_an_example_states_what_differs_from_the_usual() -> None:
 @pytest.mark.parametrize(
     ("blocks", "objection"),
     [
-        ((ALLOWED, DENIED), ""),
+        ((STATED, DENIED), ""),
+        ((ALLOWED, STATED, EDUCATION, DENIED), ""),
+        ((ALLOWED, DENIED), f'{STATES_NO} "all is well" lacks {UNSTATED}'),
+        ((ALLOWED, HALF, DENIED), f'{STATES_NO} "half of it" lacks hospitals and hours'),
+        ((ALLOWED, LACKING, DENIED), f'{STATES_NO} "but for the hours" lacks hours'),
+        ((STATED, EDUCATION), SHOWS_NO_BOUND),
+        ((STATED, ADVERTISING), SHOWS_NO_BOUND),
+        ((STATED, UNLAWFUL), SHOWS_NO_BOUND),
+        ((STATED, OPEN, EDUCATION), SHOWS_NO_BOUND),
         ((ALLOWED,), 'no example expects "deny"'),
         ((DENIED,), 'no example expects "allow"'),
         ((ALLOWED, DENIED, example("wrong", "deny")), '1 of 3 examples fail: "wrong"'),
     ],
 )
-def test_a_policy_needs_examples_of_both_verdicts_that_pass(
+def test_a_policy_needs_examples_that_say_how_far_it_goes_and_where_it_ends(
     blocks: tuple[str, ...], objection: str
 ) -> None:
     report = examples.run(policy(), load(*blocks))
     assert report.objection == objection
     assert report.activatable is (not objection)
+
+
+def test_what_is_usual_counts_as_stated() -> None:
+    usual = USUAL + "\n".join(NUMBERS)
+    assert examples.run(policy(), load(ALLOWED, DENIED, usual=usual)).objection == ""
+
+
+def test_examples_that_any_policy_passes_activate_none() -> None:
+    """What is unstated just fits: only stated numbers and a bound that refuses can fail."""
+    boundless = policy(
+        epsilon_per_job="100",
+        minimum_cohort=1,
+        minimum_participants=1,
+        budget={"epsilon": "100", "delta": "0.00001"},
+    )
+    for blocks in ((ALLOWED, ADVERTISING), (STATED, ADVERTISING), (ALLOWED, EDUCATION)):
+        report = examples.run(boundless, load(*blocks))
+        assert report.passed
+        assert not report.activatable
+    assert not examples.run(boundless, load(STATED, DENIED)).passed
+
+
+@pytest.mark.parametrize("approval", ["automatic", "person"])
+def test_the_bounds_that_no_example_is_refused_by_are_named(approval: str) -> None:
+    refusals = {
+        "purposes": 'purpose = "education"',
+        "tasks": 'tasks = ["statistics.count"]',
+        "columns": 'columns = ["postcode"]',
+        "outputs": 'output = "table"',
+        "minimum_cohort": "people = 99",
+        "minimum_participants": "hospitals = 2",
+        "epsilon_per_job": "epsilon = 1.1",
+        "hours_per_job": "hours = 169",
+        "budget": "already_spent = 2.0",
+        "approval": "approved = false",
+        "not_before": "on = 2000-01-01",
+        "not_after": "on = 2900-01-01",
+    }
+    chosen = policy(approval=approval)
+    if approval == "automatic":
+        del refusals["approval"]
+    found = examples.run(chosen, load(STATED, ADVERTISING, UNLAWFUL, OPEN))
+    assert found.unrefused == tuple(refusals)
+    for bound in refusals:
+        others = (example(name, "deny", line) for name, line in refusals.items() if name != bound)
+        found = examples.run(chosen, load(STATED, *others))
+        assert found.unrefused == (bound,)
+        assert found.objection == ""
 
 
 def test_the_digest_is_that_of_what_is_said_not_of_how() -> None:
@@ -182,7 +252,7 @@ def test_the_digest_is_that_of_what_is_said_not_of_how() -> None:
         ("epsilon = 101", "example 2, epsilon"),
         ("epsilon = nan", "example 2, epsilon"),
         ("epsilon = inf", "example 2, epsilon"),
-        ("epsilon = 1e-999999999", "example 2, epsilon"),
+        ("epsilon = 1e-29", "example 2, epsilon"),
         ("already_spent = -1", "example 2, already_spent"),
         ("hours = 0", "example 2, hours"),
         ("people = -1", "example 2, people"),
@@ -216,7 +286,7 @@ def test_what_is_not_understood_is_named_with_its_place(line: str, place: str) -
         ('[usual]\n"a\\u001bb" = "x"', "usual, a key that cannot be shown"),
         ("delta = 0", "delta"),
         ('delta = "0.001"', "delta"),
-        ("delta = 1e-999999999", "delta"),
+        ("delta = 1e-29", "delta"),
         ("colour = 1\n" + USUAL, "colour"),
         (USUAL.replace("columns", "colums"), "usual, colums"),
         ("[usual]\n" + USUAL.partition("columns")[0].partition("[usual]")[2], "example 1, columns"),
@@ -252,11 +322,12 @@ def test_an_example_that_does_not_exist_names_those_that_do() -> None:
         b"a = 1\na = 2",
         b"[[example]]\nname = 'x'\nname = 'y'",
         b"a = 1e9999999999999999999999",
+        b"a = 1e-999999999",
         b"a = " + b"9" * 5000,
         b"#" * (examples.MAX_BYTES + 1),
         b"{",
     ],
-    ids=["deep", "bytes", "twice", "twice-within", "exponent", "digits", "large", "json"],
+    ids=["deep", "bytes", "twice", "twice-within", "exponent", "small", "digits", "large", "json"],
 )
 def test_what_is_not_toml_is_refused_at_once(content: bytes) -> None:
     with pytest.raises(PolicyError) as refused:

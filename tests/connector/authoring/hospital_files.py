@@ -52,6 +52,10 @@ output = "model"
 [[example]]
 name = "all that it may"
 expect = "allow"
+hospitals = 2
+people = 10
+epsilon = 1.0
+hours = 168
 [[example]]
 name = "one hospital alone"
 expect = "deny"

@@ -146,6 +146,8 @@ def test_a_proposal_of_one_who_is_no_officer_any_more_is_none(files: Files) -> N
     [
         ('expect = "allow"', 'expect = "deny"', "EXAMPLES_FAIL"),
         ('expect = "deny"\nhospitals = 1', 'expect = "allow"', "EXAMPLES_FAIL"),
+        ("epsilon = 1.0\n", "", "EXAMPLES_FAIL"),
+        ('expect = "deny"\n', 'expect = "deny"\npurpose = "advertising"\n', "EXAMPLES_FAIL"),
     ],
 )
 def test_a_policy_whose_examples_fail_or_show_too_little_is_not_signed(

@@ -1,6 +1,7 @@
 """Policies that nobody should write: refused on the command line, in one line, within bounds."""
 
 import json
+import os
 import resource
 import subprocess
 import sys
@@ -45,8 +46,11 @@ BAD: dict[str, tuple[str | bytes, str, str]] = {
     "deep.toml": ("x = " + "[" * 10_000 + "]" * 10_000, "POLICY_SYNTAX", "nested too deeply"),
     "dotted.toml": ("a." * 130_000 + "a = 1", "POLICY_SYNTAX", "dotted parts"),
     "huge.toml": (
-        replaced("version = 1", "version = 0x" + "f" * 100_000), "POLICY_INVALID", "version",
+        replaced("version = 1", "version = 0x" + "f" * 100_000), "POLICY_INVALID", "version: ",
     ),
+    "exponent.toml": (replaced("= 100", "= 1e99999999"), "POLICY_INVALID", "minimum_cohort: "),
+    "bom.toml": ("\ufeff" + GOOD, "POLICY_SYNTAX", "byte order mark (BOM)"),
+    "bom.jsonld": ("\ufeff" + odrl(), "POLICY_SYNTAX", "byte order mark (BOM)"),
     "deep.jsonld": ('{"a":' * 10_000 + "1" + "}" * 10_000, "ODRL_TOO_LARGE", "deeper than 64"),
     "arrays.jsonld": ('{"a":' + "[" * 10_000 + "]" * 10_000 + "}", "ODRL_TOO_LARGE", "$"),
     "open.jsonld": ("{" * 10_000, "ODRL_TOO_LARGE", "$"),
@@ -103,6 +107,23 @@ def test_it_is_refused_with_its_path_and_reason_by_every_verb(tmp_path: Path, na
         assert line.isprintable()
 
 
+@pytest.mark.parametrize("examples", [False, True])
+def test_a_pipe_or_a_device_is_refused_and_not_waited_for(
+    tmp_path: Path, *, examples: bool
+) -> None:
+    good = tmp_path / "good.toml"
+    good.write_text(GOOD)
+    pipe, device = tmp_path / "pipe", tmp_path / "device"
+    os.mkfifo(pipe)
+    device.symlink_to("/dev/zero")
+    for path in (pipe, device):
+        done = _in_a_process(*(("test", good, "--examples") if examples else ("check",)), path)
+        assert done.returncode == 1, done.stderr
+        assert done.stderr.startswith(f"commensal: {path} is not a regular file")
+        assert done.stderr.count("\n") == 1
+        assert done.stderr.endswith(f"[{'EXAMPLES' if examples else 'POLICY'}_MISSING]\n")
+
+
 def test_contradictory_dates_are_an_error_of_the_check(tmp_path: Path) -> None:
     path = tmp_path / "dates.toml"
     path.write_text(replaced("not_after = 2028", "not_after = 2026"))
@@ -116,19 +137,23 @@ def test_one_after_another_in_a_real_process_with_little_memory(tmp_path: Path) 
     """Each is one line on stderr and exit code 1, within a gigabyte of address space."""
     for name in ("large.jsonld", "deep.jsonld", "deep.toml", "many.jsonld", "cycle.jsonld"):
         path, code, _ = write(tmp_path, name)
-        script = (
-            "import sys\nfrom connector.cli import main\n"
-            f"sys.argv[1:] = ['policy', 'check', {str(path)!r}]\nmain()\n"
-        )
-        done = subprocess.run(
-            [sys.executable, "-c", script], capture_output=True, text=True, timeout=60,
-            check=False, preexec_fn=_little_memory,
-        )  # fmt: skip
+        done = _in_a_process("check", path)
         assert done.returncode == 1, done.stderr
         assert done.stdout == ""
         assert done.stderr.count("\n") == 1
         assert done.stderr.startswith("commensal: ")
         assert done.stderr.endswith(f"[{code}]\n")
+
+
+def _in_a_process(*words: object) -> subprocess.CompletedProcess[str]:
+    script = (
+        "import sys\nfrom connector.cli import main\n"
+        f"sys.argv[1:] = {['policy', *map(str, words)]!r}\nmain()\n"
+    )
+    return subprocess.run(
+        [sys.executable, "-c", script], capture_output=True, text=True, timeout=60,
+        check=False, preexec_fn=_little_memory,
+    )  # fmt: skip
 
 
 def _little_memory() -> None:

@@ -237,6 +237,17 @@ def test_examples_without_a_refusal_pass_but_cannot_activate(training: Path) -> 
     said = passed("test", training)
     assert "✓ the example passes" in said
     assert '! cannot be activated: no example expects "deny"' in said
+    assert "! no example is refused by: purposes, tasks, columns, outputs, minimum_cohort, " in said
+
+
+def test_bounds_that_no_example_is_refused_by_are_a_warning_only(training: Path) -> None:
+    assert "no example is refused by" not in passed("test", training)
+    path = training.with_name("policy.examples.toml")
+    kept = [one for one in path.read_text().split("[[example]]") if "people = 99" not in one]
+    path.write_text("[[example]]".join(kept))
+    said = passed("test", training)
+    assert "! no example is refused by: minimum_cohort\n" in said
+    assert "cannot be activated" not in said
 
 
 def test_examples_of_a_policy_in_odrl_are_toml_beside_it() -> None:

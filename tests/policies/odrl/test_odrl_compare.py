@@ -139,6 +139,41 @@ def test_what_is_inherited_is_compared_as_well() -> None:
         contrasted(child, child)
 
 
+STAFF, INTERNS, EXTERNALS = (
+    permission(assignee={"@id": f"urn:{name}", "@type": "PartyCollection"}, target="urn:t")
+    for name in ("staff", "interns", "externals")
+)
+
+
+def test_a_member_of_some_collections_but_not_of_all_is_tried() -> None:
+    old = odrl([STAFF], [INTERNS], conflict="prohibit")
+    new = odrl([STAFF], [INTERNS, EXTERNALS], conflict="prohibit")
+    assert check(old, new) is Effect.TIGHTENED
+
+
+def test_what_was_not_tried_in_every_combination_is_not_called_exhaustive() -> None:
+    many = [permission(assignee=f"urn:{number}") for number in range(5)]
+    assert not contrasted(odrl(many), odrl(many[:4])).exhaustive
+
+
+def test_three_sets_at_once_are_tried() -> None:
+    asked = [
+        operand("commensal:column", "isAllOf", ["a", "b"]),
+        operand("commensal:column", "isAllOf", ["c"]),
+        operand("commensal:column", "isNoneOf", ["d"]),
+    ]
+    refused = operand("commensal:column", "isNoneOf", ["c"])
+    old, new = odrl([permission(*asked)]), odrl([permission(*asked, refused)])
+    assert check(old, new) is Effect.TIGHTENED
+
+
+def test_a_comparison_of_many_rules_tries_less_and_says_so() -> None:
+    many = [permission(operand("count", "lteq", number)) for number in range(600)]
+    found = contrasted(odrl(many), odrl(many[1:]))
+    assert found.tried < 200
+    assert not found.exhaustive
+
+
 @given(policies(), policies())
 @settings(max_examples=6, deadline=None, suppress_health_check=CALM)
 def test_every_counterexample_separates_two_random_policies(old: Policy, new: Policy) -> None:

@@ -78,8 +78,8 @@ def test_a_constraint_has_the_same_three_values_in_both_whatever_the_operator() 
         request, facts = job(rng)
         frame = rng.choice(FRAMES)
         constraint = any_constraint(rng, request, facts, 2)
-        _, world = world_of(frame, request, facts)
-        expected = _STATE[satisfy(constraint, Subject(world)).satisfaction]
+        question, world = world_of(frame, request, facts)
+        expected = _STATE[satisfy(constraint, Subject(world, question.context)).satisfaction]
         odrl = Policy("urn:p", permissions=(Permission(scope, (constraint,)),))
         assert at_the_gate(odrl, frame, request, facts) is expected, constraint
         states[expected] += 1
