@@ -107,7 +107,7 @@ def test_four_eyes_tighten_hold_and_approve_on_a_running_node(space: DataSpace) 
     again = space.submit("job-4", "permit-1", "0.1")
     assert f"{NAME} refuses: a person at the hospital has not approved" in again.output
 
-    verified = space.verify(NAME)
+    verified = sandbox.attempt("audit", "verify", directory)
     assert verified.code == 0, verified
     assert "two of the keys that the log names signed every policy" in verified.output
     keys = [SigningKey.load(sandbox.officer_key(NAME, officer)) for officer in OFFICERS]
